@@ -1,0 +1,43 @@
+"""The on-chain rules that clear an order before the risk gate sees it."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCheck:
+    """What the rules look at: the wallet, the instrument, the notional in USD, the model's sha256 (None: a person)."""
+
+    subject: str
+    instrument: str
+    notional: Decimal
+    model_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The engine's answer and all that is needed to ask it again: see evidence.md, section 8 `compliance`."""
+
+    allowed: bool
+    engine: str
+    target: str
+    sender: str
+    selector: str
+    calldata_sha256: str
+    block_number: int
+    block_hash: str
+    policy: str
+    reason: str
+
+
+class Policy(Protocol):
+    """Asks the policy engine; raises Unavailable when it does not answer, so that the gate stays closed."""
+
+    async def check(self, order: OrderCheck) -> Verdict:
+        """Return the verdict for one order at the latest block."""
+        ...
+
+    async def version(self) -> str:
+        """Return what identifies the rules in force, e.g. "policy-engine:0xabc...@latest"."""
+        ...

@@ -1,0 +1,125 @@
+"""Every setting, read once from REFI_* (environment, or a .env file). Embedded choices are named first."""
+
+from datetime import timedelta
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOCAL_CHAIN_IDS = frozenset({31337, 42069})
+
+
+class Settings(BaseSettings):
+    """The whole configuration; production refuses what is only good for a laptop."""
+
+    model_config = SettingsConfigDict(env_prefix="REFI_", env_file=".env", extra="ignore", frozen=True)
+
+    environment: Literal["local", "production"] = "local"
+    deployment: str = "local"
+    state_dir: Path = Path(".refi")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    # ports
+    market_data: Literal["replay"] = "replay"
+    broker: Literal["paper"] = "paper"
+    policy: Literal["engine"] = "engine"
+    signer: Literal["keystore"] = "keystore"
+    content_store: Literal["directory", "kubo"] = "directory"
+    prover: Literal["groth16"] = "groth16"
+    jobs: Literal["embedded", "celery"] = "embedded"
+    chain: Literal["rpc"] = "rpc"
+
+    # database and queue
+    database_url: str = ""
+    redis_url: SecretStr | None = None
+    kubo_url: str = "/ip4/127.0.0.1/tcp/5001/http"
+
+    # chain
+    network: str = "local"
+    rpc_url: str = "http://127.0.0.1:8545"
+    rpc_timeout: timedelta = timedelta(seconds=10)
+    deployments_dir: Path = Path("deployments")
+    keystore_password: SecretStr = SecretStr("")
+
+    # http
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    max_body_bytes: int = 65_536
+
+    # sign-in (EIP-4361)
+    public_url: str = "http://127.0.0.1:8000"
+    chain_id: int = 42069
+    siwe_max_bytes: int = 2_048
+    siwe_issued_window: timedelta = timedelta(minutes=5)
+    siwe_max_lifetime: timedelta = timedelta(hours=1)
+    nonce_lifetime: timedelta = timedelta(minutes=5)
+    access_lifetime: timedelta = timedelta(minutes=15)
+    refresh_lifetime: timedelta = timedelta(days=7)
+    login_attempts_per_minute: int = 30
+    token_secret: SecretStr = SecretStr("")
+    first_admin: str = ""
+
+    # market and risk
+    first_business_day: str = ""
+    initial_cash_usd: Decimal = Decimal(100_000)
+    fee_rate: Decimal = Decimal("0.0005")
+    slippage_rate: Decimal = Decimal("0.0002")
+    var_limit_usd: Decimal = Decimal(2_000)
+    max_order_notional_usd: Decimal = Decimal(50_000)
+    drawdown_trip_share: Decimal = Decimal("0.15")
+
+    # audit
+    checkpoint_interval: timedelta = timedelta(seconds=1)
+    anchor_interval: timedelta = timedelta(minutes=10)
+    anchor_leaves: int = 4_096
+
+    @model_validator(mode="after")
+    def _refuse_development_in_production(self) -> Self:
+        if self.environment != "production":
+            return self
+        wrong = [
+            f"REFI_{name.upper()}={value}"
+            for name, value in (
+                ("content_store", self.content_store),
+                ("jobs", self.jobs),
+                ("market_data", self.market_data),
+            )
+            if value in {"directory", "embedded", "replay"}
+        ]
+        if self.database_backend == "sqlite":
+            wrong.append("REFI_DATABASE_URL (SQLite)")
+        if self.chain_id in LOCAL_CHAIN_IDS:
+            wrong.append(f"REFI_CHAIN_ID={self.chain_id} (a local chain)")
+        if urlsplit(self.public_url).scheme != "https":
+            wrong.append("REFI_PUBLIC_URL (not https)")
+        if len(self.token_secret.get_secret_value()) < 32:
+            wrong.append("REFI_TOKEN_SECRET (shorter than 32 bytes)")
+        if len(self.keystore_password.get_secret_value()) < 12:
+            wrong.append("REFI_KEYSTORE_PASSWORD (shorter than 12 characters)")
+        if wrong:
+            raise ValueError("production refuses " + ", ".join(wrong))
+        return self
+
+    @cached_property
+    def database(self) -> str:
+        """The SQLAlchemy URL; SQLite under the state folder unless one is given."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.state_dir.absolute() / 'refi.sqlite3'}"
+
+    @property
+    def database_backend(self) -> str:
+        """The database's kind: sqlite or postgresql."""
+        return self.database.split(":", 1)[0].split("+", 1)[0]
+
+    @property
+    def origin(self) -> str:
+        """The log's origin line."""
+        return f"refi.trading/{self.deployment}"
+
+    @property
+    def is_local_chain(self) -> bool:
+        """Whether development keys and clock jumps are allowed."""
+        return self.chain_id in LOCAL_CHAIN_IDS
