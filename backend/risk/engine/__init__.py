@@ -1,0 +1,1 @@
+"""Risk mathematics: pure functions, one subject a module."""
