@@ -1,5 +1,6 @@
 """Every setting, read once from REFI_* (environment, or a .env file). Embedded choices are named first."""
 
+import os
 from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -123,3 +124,9 @@ class Settings(BaseSettings):
     def is_local_chain(self) -> bool:
         """Whether development keys and clock jumps are allowed."""
         return self.chain_id in LOCAL_CHAIN_IDS
+
+
+def child_environment(**overrides: object) -> dict[str, str]:
+    """Return this process's environment with REFI_* settings replaced, for a process of ours to start with."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("REFI_")}  # noqa: TID251
+    return kept | {f"REFI_{name.upper()}": str(value) for name, value in overrides.items()}

@@ -1,0 +1,54 @@
+# `make help` lists what there is. The two commands of the README are `make demo` and `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' && { command -v $$p; break; }; done)
+# uv does not read pip's find-links, and a folder of wheels named there is the only way to torch on a closed network.
+PIP_FIND_LINKS ?= $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null | tr '\n ' ',,' | sed 's/,*$$//')
+ifneq ($(strip $(PIP_FIND_LINKS)),)
+export UV_FIND_LINKS := $(PIP_FIND_LINKS)
+else
+export UV_TORCH_BACKEND ?= cpu
+endif
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+export APE_DATA_FOLDER := $(CURDIR)/.refi/ape
+UV := .venv/bin/uv
+UV_VERSION := 0.13.8
+
+.PHONY: help setup build demo test check bench chaos up clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
+
+setup: .venv/.ok contracts/.venv/.ok node_modules/.ok ## install what is missing (Python, Ape and npm environments)
+
+build: .refi/forge/.ok .refi/zk/.ok ## compile the contracts and circuits, make the development proving key
+
+demo: setup build ## run the main job to its end: login, train, vote, trade, anchor, prove, verify
+	.venv/bin/refi demo
+
+test: setup build ## pass every test
+	.venv/bin/pytest -q
+	forge test -q
+
+.venv/.ok: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "refi needs Python 3.11 or 3.12 on the PATH; get one from https://www.python.org/downloads/" >&2; exit 3; }
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@test -x $(UV) || .venv/bin/pip install -q uv==$(UV_VERSION)
+	$(UV) pip install -q --python .venv/bin/python -e '.[dev,prover]' -c constraints.txt
+	@touch $@
+
+contracts/.venv/.ok: contracts/pyproject.toml contracts/constraints.txt | .venv/.ok
+	@test -x contracts/.venv/bin/python || $(PYTHON) -m venv contracts/.venv
+	$(UV) pip install -q --python contracts/.venv/bin/python -r contracts/pyproject.toml -c contracts/constraints.txt
+	@touch $@
+
+node_modules/.ok: package.json package-lock.json
+	@command -v node >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20)' || { echo "refi needs Node 20 or newer with npm on the PATH; get it from https://nodejs.org/" >&2; exit 3; }
+	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+clean: ## remove everything that the other targets made
+	-.venv/bin/refi down
+	rm -rf .refi .venv contracts/.venv node_modules deployments/local

@@ -1,0 +1,74 @@
+"""Says what this machine lacks and how to get it."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from backend.cli.local import ANVIL, APE, ROOT
+
+MINIMUM_NODE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; `need` says whether the demo runs without it."""
+
+    name: str
+    need: Literal["required", "optional"]
+    found: str
+    remedy: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is there."""
+        return not self.remedy
+
+
+def _python() -> Finding:
+    here = ".".join(map(str, sys.version_info[:3]))
+    good = (3, 11) <= sys.version_info[:2] < (3, 13)
+    return Finding("Python", "required", here, "" if good else "install Python 3.11 or 3.12")
+
+
+def _node() -> Finding:
+    node = shutil.which("node")
+    if node is None:
+        return Finding("Node", "required", "missing", f"install Node {MINIMUM_NODE} or newer with npm")
+    found = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    good = found.removeprefix("v").split(".")[0].isdigit() and int(found[1:].split(".")[0]) >= MINIMUM_NODE
+    return Finding("Node", "required", found, "" if good else f"install Node {MINIMUM_NODE} or newer")
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(f"package {name}", "required", version(name))
+    except PackageNotFoundError:
+        return Finding(f"package {name}", "required", "missing", "run `make setup`")
+
+
+def _file(name: str, path: Path, remedy: str) -> Finding:
+    shown = str(path.relative_to(ROOT))
+    return Finding(name, "required", shown if path.exists() else "missing", "" if path.exists() else remedy)
+
+
+def _program(name: str, purpose: str, remedy: str) -> Finding:
+    found = shutil.which(name)
+    return Finding(f"{name} ({purpose})", "optional", found or "missing", "" if found else remedy)
+
+
+def examine() -> list[Finding]:
+    """Return every finding, required ones first."""
+    return [
+        _python(),
+        _node(),
+        *(_package(name) for name in ("web3", "siwe", "fastapi", "torch", "py-ecc", "groth16py")),
+        _file("anvil", ANVIL, "run `make setup`"),
+        _file("Ape", APE, "run `make setup`"),
+        _file("contract build", ROOT / ".refi" / "forge", "run `make build`"),
+        _file("proving key", ROOT / ".refi" / "zk", "run `make build`"),
+        _program("redis-server", "tests of the queue", "Debian: apt-get install redis-server"),
+    ]

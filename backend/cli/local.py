@@ -1,0 +1,108 @@
+"""The local network: anvil as an OP-stack chain, the contracts on it, and the platform's HTTP server."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from backend.cli.services import Running, Services, free_port, port_in_use
+from backend.kernel.errors import Conflict, Unavailable
+from backend.settings import child_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+ANVIL = ROOT / "node_modules" / ".bin" / "anvil"
+APE = ROOT / "contracts" / ".venv" / "bin" / "ape"
+DEPLOY_SECONDS = 180
+
+
+@dataclass(frozen=True, slots=True)
+class LocalNetwork:
+    """Where the local services answer."""
+
+    state_dir: Path
+    services: Services
+    rpc_url: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+def rpc(url: str, method: str, *parameters: object) -> Any:
+    """Ask a JSON-RPC method of a local node."""
+    try:
+        answer = httpx.post(
+            url, json={"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}, timeout=30
+        ).json()
+    except (httpx.HTTPError, json.JSONDecodeError) as silence:
+        raise Unavailable(f"the chain at {url} does not answer: {silence}") from silence
+    if "error" in answer:
+        raise Unavailable(f"{method} failed: {answer['error'].get('message', answer['error'])}")
+    return answer["result"]
+
+
+def _answers(url: str) -> bool:
+    try:
+        return bool(rpc(url, "eth_chainId"))
+    except Unavailable:
+        return False
+
+
+def start_chain(services: Services, chain_id: int, timestamp: int, port: int = 0) -> str:
+    """Start anvil as an OP-stack chain whose clock begins at `timestamp`; return its RPC URL."""
+    if not ANVIL.exists():
+        raise Unavailable("anvil is not installed: run `make setup`")
+    if port and port_in_use(port):
+        raise Conflict(f"port {port} is in use: end what listens there, or choose another with --rpc-port")
+    port = port or free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [
+        str(ANVIL), "--network", "optimism", "--chain-id", str(chain_id), "--port", str(port), "--host", "127.0.0.1",
+        "--timestamp", str(timestamp), "--state", str(services.state_dir / "anvil"), "--preserve-historical-states",
+        "--quiet",
+    ]  # fmt: skip
+    chain = services.start("anvil", command, url=url, environment=child_environment())
+    services.await_ready(chain, lambda: _answers(url), 30)
+    return url
+
+
+def deploy(rpc_url: str, plan: Mapping[str, object], plan_file: Path, report: Callable[[str], None]) -> None:
+    """Deploy and wire every contract with Ape from a written plan."""
+    import subprocess
+
+    if not APE.exists():
+        raise Unavailable("Ape is not installed: run `make setup`")
+    plan_file.write_text(json.dumps(plan, indent=1))
+    environment = child_environment(deploy_plan=plan_file.absolute()) | {
+        "APE_FOUNDRY_HOST": rpc_url,
+        "APE_DATA_FOLDER": str(ROOT / ".refi" / "ape"),
+    }
+    command = [str(APE), "run", "platform", "deploy", "--network", "ethereum:local:foundry"]
+    report("ape run " + " ".join(command[2:4]))
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=DEPLOY_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as late:
+        raise Unavailable(f"the deployment did not end within {DEPLOY_SECONDS} s") from late
+    if done.returncode:
+        raise Unavailable(f"the deployment failed:\n{(done.stdout + done.stderr)[-3000:]}")
+
+
+def start_api(services: Services, port: int, settings: Mapping[str, object]) -> Running:
+    """Start the platform's HTTP server and wait until it is ready."""
+    if port_in_use(port):
+        raise Conflict(f"port {port} is in use: end what listens there, or choose another with --port")
+    url = f"http://127.0.0.1:{port}"
+    environment = child_environment(**settings, port=port, public_url=url)
+    api = services.start("api", [sys.executable, "-m", "backend.api"], url=url, environment=environment)
+
+    def ready() -> bool:
+        try:
+            return httpx.get(f"{url}/readyz", timeout=5).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    services.await_ready(api, ready, 60)
+    return api
