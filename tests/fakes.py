@@ -1,0 +1,289 @@
+"""Fakes of the ports, passed in by the tests: they keep the ports' promises and can be told to misbehave."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from eth_abi.abi import encode as abi_encode
+from eth_account import Account
+from eth_utils.crypto import keccak
+
+from backend.kernel.canonical import canonical_json
+from backend.kernel.errors import Conflict, NotFound, Unavailable
+from backend.kernel.merkle import verify_consistency
+from backend.ports.chain import Block, Receipt, Reverted
+from backend.ports.journal import Recorded
+from backend.ports.signer import KeyRole
+
+EMPTY_WORD = bytes(32)
+FIRST_DAY = datetime(2016, 6, 1, 21, 0, tzinfo=UTC)
+Answer = Callable[..., Any]
+
+
+class FakeClock:
+    """Both times, moved by hand."""
+
+    def __init__(
+        self, wall: datetime = datetime(2026, 11, 20, 10, 0, tzinfo=UTC), business: datetime = FIRST_DAY
+    ) -> None:
+        self.wall_time = wall
+        self.business_time = business
+
+    def wall(self) -> datetime:
+        """Return the wall time that was set."""
+        return self.wall_time
+
+    def business(self) -> datetime:
+        """Return the business time that was set."""
+        return self.business_time
+
+    def source(self) -> str:
+        """Name a replay."""
+        return "replay:0"
+
+    def advance(self, wall: timedelta = timedelta(0), business: timedelta = timedelta(0)) -> None:
+        """Move the times forward, or back for a clock that was set wrong."""
+        self.wall_time += wall
+        self.business_time += business
+
+
+class FakeSigner:
+    """Real keys, made from a seed, that anybody may know."""
+
+    def __init__(self, seed: str = "test") -> None:
+        self._log = Ed25519PrivateKey.from_private_bytes(sha256(f"{seed}/log".encode()).digest())
+        self._accounts = {role: Account.from_key(sha256(f"{seed}/{role}".encode()).digest()) for role in KeyRole}
+
+    def address(self, role: KeyRole) -> str:
+        """Return the role's address."""
+        return str(self._accounts[role].address).lower()
+
+    def sign_transaction(self, role: KeyRole, transaction: Mapping[str, Any]) -> bytes:
+        """Return the signed raw transaction."""
+        return bytes(self._accounts[role].sign_transaction(dict(transaction)).raw_transaction)
+
+    def log_public_key(self) -> bytes:
+        """Return the Ed25519 public key."""
+        return self._log.public_key().public_bytes_raw()
+
+    def sign_note(self, message: bytes) -> bytes:
+        """Return the Ed25519 signature."""
+        return self._log.sign(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a FakeJournal was told."""
+
+    account: str
+    event: str
+    fields: Mapping[str, Any]
+    actor: str
+    policy: str
+    ts_event: datetime | None
+
+
+class FakeJournal:
+    """Remembers in a list; refuses what canonical JSON refuses."""
+
+    def __init__(self) -> None:
+        self.records: list[Remembered] = []
+
+    async def record(
+        self,
+        session: Any,
+        account: str,
+        event: str,
+        fields: Mapping[str, Any],
+        *,
+        actor: str,
+        policy: str,
+        ts_event: datetime | None = None,
+    ) -> Recorded:
+        """Remember a record."""
+        del session
+        seq = 1 + sum(remembered.account == account for remembered in self.records)
+        commitment = sha256(canonical_json({**fields, "event": event, "account": account, "seq": seq})).digest()
+        self.records.append(Remembered(account, event, dict(fields), actor, policy, ts_event))
+        return Recorded(len(self.records), account, seq, commitment)
+
+    def events(self) -> list[str]:
+        """Return the events in order."""
+        return [remembered.event for remembered in self.records]
+
+
+@dataclass(slots=True)
+class FakeLog:
+    """A log that AuditAnchor knows, with what it stored and the heads behind it."""
+
+    anchorers: set[str]
+    heads: list[tuple[int, bytes, bytes]] = field(default_factory=list)
+    words: list[bytes] = field(default_factory=list)
+
+
+class FakeChain:
+    """An L2 in memory whose AuditAnchor checks what the contract checks; other contracts answer what a test sets."""
+
+    def __init__(self, signer: FakeSigner | None = None, chain_id: int = 42069, now: int = 1_464_000_000) -> None:
+        self.signer = signer or FakeSigner()
+        self.id = chain_id
+        self.answers: dict[tuple[str, str], Answer] = {}
+        self.sent: list[tuple[KeyRole, str, str, tuple[Any, ...]]] = []
+        self.called: list[tuple[str, str, tuple[Any, ...], str | None, int | None]] = []
+        self.logs: dict[bytes, FakeLog] = {}
+        self.blocks = [Block(0, _hex(b"block", 0), now)]
+        self.emitted: list[tuple[str, str, dict[str, Any]]] = []
+        self.down = False
+        self.lose_receipts = 0
+
+    def answer(self, contract: str, function: str, answer: Answer) -> None:
+        """Let a contract's function answer; the callable gets the arguments and may raise Reverted."""
+        self.answers[contract, function] = answer
+
+    def emit(self, contract: str, event: str, **arguments: Any) -> None:
+        """Add an event to the latest block."""
+        self.emitted.append(
+            (
+                contract,
+                event,
+                {**arguments, "block_number": self.blocks[-1].number, "tx_hash": _hex(b"tx", len(self.sent))},
+            )
+        )
+
+    def register_log(self, origin: str, public_key: bytes, anchorers: Sequence[str] = ()) -> bytes:
+        """Register a log as AuditAnchor's owner would and return its id."""
+        identity = abi_encode(
+            ["string", "bytes32", "uint256", "address"], [origin, public_key, self.id, self.address("AuditAnchor")]
+        )
+        log_id = bytes(keccak(identity))
+        self.logs[log_id] = FakeLog(set(anchorers) or {self.signer.address(KeyRole.ANCHORER)})
+        return log_id
+
+    def drop_anchors(self, log_id: bytes, count: int) -> None:
+        """Forget a log's newest anchors, as a reorganised chain does."""
+        log = self.logs[log_id]
+        keep = len(log.words) - count
+        del log.words[keep:], log.heads[keep:]
+        self.emitted = [
+            (contract, event, arguments)
+            for contract, event, arguments in self.emitted
+            if event != "Anchored" or arguments["logId"] != log_id or arguments["index"] < keep
+        ]
+
+    async def chain_id(self) -> int:
+        """Return the chain id."""
+        self._answering()
+        return self.id
+
+    def address(self, contract: str) -> str:
+        """Return an address made from the contract's name."""
+        return "0x" + sha256(contract.encode()).hexdigest()[:40]
+
+    def calldata(self, contract: str, function: str, *arguments: Any) -> bytes:
+        """Return bytes that name the call."""
+        return bytes(keccak(text=f"{contract}.{function}"))[:4] + repr(arguments).encode()
+
+    async def call(
+        self, contract: str, function: str, *arguments: Any, sender: str | None = None, block: int | None = None
+    ) -> Any:
+        """Answer a view."""
+        self._answering()
+        self.called.append((contract, function, arguments, sender, block))
+        if (contract, function) in self.answers:
+            return self.answers[contract, function](*arguments)
+        if contract != "AuditAnchor":
+            raise NotFound(f"no contract {contract}")
+        log = self.logs.get(arguments[0])
+        match function:
+            case "anchorCount":
+                return len(log.words) if log else 0
+            case "anchorAt":
+                return log.words[arguments[1]] if log and arguments[1] < len(log.words) else EMPTY_WORD
+            case "isAnchorer":
+                return log is not None and arguments[1] in log.anchorers
+            case _:
+                raise NotFound(f"no function {function}")
+
+    async def send(self, role: KeyRole, contract: str, function: str, *arguments: Any) -> Receipt:
+        """Mine a transaction; a lost receipt is one whose effect stands although the answer never came."""
+        self._answering()
+        self.sent.append((role, contract, function, arguments))
+        self._mine(self.blocks[-1].timestamp + 2)
+        if (contract, function) in self.answers:
+            self.answers[contract, function](*arguments)
+        elif (contract, function) == ("AuditAnchor", "anchor"):
+            self._anchor(self.signer.address(role), *arguments)
+        else:
+            raise NotFound(f"no function {contract}.{function}")
+        if self.lose_receipts:
+            self.lose_receipts -= 1
+            raise Unavailable("the RPC did not answer")
+        latest = self.blocks[-1]
+        return Receipt(_hex(b"tx", len(self.sent)), latest.number, latest.hash, 80_000)
+
+    async def block(self, number: int | None = None) -> Block:
+        """Return a block."""
+        self._answering()
+        if number is not None and number >= len(self.blocks):
+            raise NotFound(f"no block {number}")
+        return self.blocks[-1 if number is None else number]
+
+    async def events(
+        self, contract: str, event: str, *, from_block: int = 0, filters: Mapping[str, Any] | None = None
+    ) -> list[Mapping[str, Any]]:
+        """Return the emitted events that match."""
+        self._answering()
+        wanted = dict(filters or {})
+        return [
+            arguments
+            for emitter, name, arguments in self.emitted
+            if (emitter, name) == (contract, event)
+            and arguments["block_number"] >= from_block
+            and all(arguments[key] == value for key, value in wanted.items())
+        ]
+
+    async def advance_to(self, timestamp: int) -> Block:
+        """Mine a block at a time that lies ahead."""
+        if timestamp <= self.blocks[-1].timestamp:
+            raise Conflict("the chain's clock only moves forward")
+        return self._mine(timestamp)
+
+    def _answering(self) -> None:
+        if self.down:
+            raise Unavailable("the RPC does not answer")
+
+    def _mine(self, timestamp: int) -> Block:
+        self.blocks.append(Block(len(self.blocks), _hex(b"block", len(self.blocks)), timestamp))
+        return self.blocks[-1]
+
+    def _anchor(
+        self,
+        sender: str,
+        log_id: bytes,
+        previous: tuple[int, bytes, bytes],
+        following: tuple[int, bytes, bytes],
+        proof: Sequence[bytes],
+    ) -> None:
+        log = self.logs.get(log_id)
+        if log is None or sender not in log.anchorers:
+            raise Reverted("NotAnchorer", (log_id, sender))
+        last = log.heads[-1] if log.heads else (0, EMPTY_WORD, EMPTY_WORD)
+        if tuple(previous) != last:
+            raise Reverted("PreviousMismatch", (log_id,))
+        if following[0] <= last[0]:
+            raise Reverted("SizeNotRising", (last[0], following[0]))
+        if (proof or last[0]) and not verify_consistency(last[0], last[1], following[0], following[1], proof):
+            raise Reverted("InconsistentTree", (last[0], following[0]))
+        index = len(log.words)
+        types = ["bytes32", "uint256", "uint64", "bytes32", "bytes32"]
+        log.words.append(bytes(keccak(abi_encode(types, [log_id, index, *following]))))
+        size, root, heads_root = following
+        log.heads.append((size, root, heads_root))
+        self.emit("AuditAnchor", "Anchored", logId=log_id, index=index, size=size, root=root, headsRoot=heads_root)
+
+
+def _hex(kind: bytes, number: int) -> str:
+    return "0x" + sha256(kind + number.to_bytes(8, "big")).hexdigest()
