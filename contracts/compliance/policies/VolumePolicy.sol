@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {IPolicy} from "../../interfaces/IPolicy.sol";
+import {IPolicyEngine} from "../../interfaces/IPolicyEngine.sol";
+import {Policy} from "./Policy.sol";
+
+/// @title Refuses amounts below a minimum or above a maximum
+/// @notice One parameter: the amount. Both limits are inside. The outer bound for callers on chain: progressive caps
+/// are decided off chain.
+/// @dev The owner sets the limits. To stop everything: a maximum of 0 with a minimum of 0 refuses all but zero.
+contract VolumePolicy is Policy {
+    uint256 private _min;
+    uint256 private _max;
+
+    /// @notice The minimum would lie above the maximum
+    error InvalidLimits(uint256 min, uint256 max);
+
+    /// @notice The minimum changed
+    event MinVolumeSet(uint256 minAmount);
+    /// @notice The maximum changed
+    event MaxVolumeSet(uint256 maxAmount);
+
+    constructor(address engine, address initialOwner, uint256 minAmount, uint256 maxAmount)
+        Policy(engine, initialOwner)
+    {
+        _set(minAmount, maxAmount);
+    }
+
+    /// @notice Set the minimum
+    function setMin(uint256 minAmount) external onlyOwner {
+        _set(minAmount, _max);
+    }
+
+    /// @notice Set the maximum
+    function setMax(uint256 maxAmount) external onlyOwner {
+        _set(_min, maxAmount);
+    }
+
+    /// @inheritdoc IPolicy
+    function typeAndVersion() external pure returns (string memory) {
+        return "VolumePolicy 1.0.0 (ReFi.Trading)";
+    }
+
+    /// @notice The smallest allowed amount
+    function getMin() external view returns (uint256) {
+        return _min;
+    }
+
+    /// @notice The largest allowed amount
+    function getMax() external view returns (uint256) {
+        return _max;
+    }
+
+    /// @inheritdoc IPolicy
+    function run(address, address, bytes4, bytes[] calldata parameters, bytes calldata)
+        external
+        view
+        returns (IPolicyEngine.PolicyResult)
+    {
+        uint256 amount = abi.decode(_only(parameters), (uint256));
+        if (amount < _min || amount > _max) {
+            revert IPolicyEngine.PolicyRejected("amount outside allowed volume limits");
+        }
+        return IPolicyEngine.PolicyResult.Continue;
+    }
+
+    function _set(uint256 minAmount, uint256 maxAmount) private {
+        if (minAmount > maxAmount) revert InvalidLimits(minAmount, maxAmount);
+        if (minAmount != _min) emit MinVolumeSet(minAmount);
+        if (maxAmount != _max) emit MaxVolumeSet(maxAmount);
+        _min = minAmount;
+        _max = maxAmount;
+    }
+}
