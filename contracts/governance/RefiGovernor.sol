@@ -9,8 +9,9 @@ import {GovernorProposalGuardian} from "@openzeppelin/contracts/governance/exten
 import {GovernorSettings} from "@openzeppelin/contracts/governance/extensions/GovernorSettings.sol";
 import {GovernorTimelockControl} from "@openzeppelin/contracts/governance/extensions/GovernorTimelockControl.sol";
 import {GovernorVotes} from "@openzeppelin/contracts/governance/extensions/GovernorVotes.sol";
-import {GovernorVotesQuorumFraction} from
-    "@openzeppelin/contracts/governance/extensions/GovernorVotesQuorumFraction.sol";
+import {
+    GovernorVotesQuorumFraction
+} from "@openzeppelin/contracts/governance/extensions/GovernorVotesQuorumFraction.sol";
 import {IVotes} from "@openzeppelin/contracts/governance/utils/IVotes.sol";
 
 /// @title Where REFI holders decide on models, limits, members and rules
@@ -33,7 +34,12 @@ contract RefiGovernor is
     uint48 public constant INITIAL_VOTE_EXTENSION = 1 days;
     uint256 public constant INITIAL_QUORUM_PERCENT = 4;
 
-    constructor(IVotes token, TimelockController timelock, uint256 threshold, address guardian)
+    constructor(
+        IVotes token,
+        TimelockController timelock,
+        uint256 threshold,
+        address guardian
+    )
         Governor("RefiGovernor")
         GovernorSettings(INITIAL_VOTING_DELAY, INITIAL_VOTING_PERIOD, threshold)
         GovernorVotes(token)
@@ -45,32 +51,23 @@ contract RefiGovernor is
     }
 
     /// @inheritdoc Governor
-    function state(uint256 proposalId)
-        public
-        view
-        override(Governor, GovernorTimelockControl)
-        returns (ProposalState)
-    {
+    function state(
+        uint256 proposalId
+    ) public view override(Governor, GovernorTimelockControl) returns (ProposalState) {
         return super.state(proposalId);
     }
 
     /// @inheritdoc Governor
-    function proposalNeedsQueuing(uint256 proposalId)
-        public
-        view
-        override(Governor, GovernorTimelockControl)
-        returns (bool)
-    {
+    function proposalNeedsQueuing(
+        uint256 proposalId
+    ) public view override(Governor, GovernorTimelockControl) returns (bool) {
         return super.proposalNeedsQueuing(proposalId);
     }
 
     /// @inheritdoc Governor
-    function proposalDeadline(uint256 proposalId)
-        public
-        view
-        override(Governor, GovernorPreventLateQuorum)
-        returns (uint256)
-    {
+    function proposalDeadline(
+        uint256 proposalId
+    ) public view override(Governor, GovernorPreventLateQuorum) returns (uint256) {
         return super.proposalDeadline(proposalId);
     }
 
@@ -79,7 +76,9 @@ contract RefiGovernor is
         return super.proposalThreshold();
     }
 
-    function _tallyUpdated(uint256 proposalId) internal override(Governor, GovernorPreventLateQuorum) {
+    function _tallyUpdated(
+        uint256 proposalId
+    ) internal override(Governor, GovernorPreventLateQuorum) {
         super._tallyUpdated(proposalId);
     }
 
@@ -112,12 +111,10 @@ contract RefiGovernor is
         return super._cancel(targets, values, calldatas, descriptionHash);
     }
 
-    function _validateCancel(uint256 proposalId, address caller)
-        internal
-        view
-        override(Governor, GovernorProposalGuardian)
-        returns (bool)
-    {
+    function _validateCancel(
+        uint256 proposalId,
+        address caller
+    ) internal view override(Governor, GovernorProposalGuardian) returns (bool) {
         return super._validateCancel(proposalId, caller);
     }
 

@@ -16,10 +16,14 @@ interface IPolicy is IERC165 {
     function typeAndVersion() external pure returns (string memory);
 
     /// @notice The engine added the policy to a chain
-    function onInstall(bytes4 selector) external;
+    function onInstall(
+        bytes4 selector
+    ) external;
 
     /// @notice The engine took the policy out of a chain
-    function onUninstall(bytes4 selector) external;
+    function onUninstall(
+        bytes4 selector
+    ) external;
 
     /// @notice Judge a call; refusal is a revert with IPolicyEngine.PolicyRejected
     /// @param caller Who called the protected function

@@ -40,7 +40,10 @@ library Rfc9162 {
     }
 
     /// @notice SHA-256(0x01 || left || right)
-    function nodeOf(bytes32 left, bytes32 right) internal view returns (bytes32 hash) {
+    function nodeOf(
+        bytes32 left,
+        bytes32 right
+    ) internal view returns (bytes32 hash) {
         bool success;
         // The free memory beyond the pointer serves as a buffer, so that a long proof does not grow memory.
         // slither-disable-next-line assembly
