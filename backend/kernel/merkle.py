@@ -155,14 +155,14 @@ def grow(
     return stack, completed
 
 
-def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], root_hash: bytes) -> bool:
-    """Tell whether `leaf` stands at `index` of the tree (size, root), as RFC 9162 2.1.3.2."""
-    if not 0 <= index < size <= MAX_SIZE or not _are_hashes(leaf, root_hash, *path):
-        return False
+def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
+    """Return the root that a path leads to, or None where no path of that shape fits (index, size)."""
+    if not 0 <= index < size <= MAX_SIZE or not _are_hashes(leaf, *path):
+        return None
     at, last, computed = index, size - 1, leaf
     for sibling in path:
         if last == 0:
-            return False
+            return None
         if at % 2 or at == last:
             computed = node_hash(sibling, computed)
             while at % 2 == 0 and at:
@@ -170,7 +170,12 @@ def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], 
         else:
             computed = node_hash(computed, sibling)
         at, last = at >> 1, last >> 1
-    return last == 0 and computed == root_hash
+    return computed if last == 0 else None
+
+
+def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], root_hash: bytes) -> bool:
+    """Tell whether `leaf` stands at `index` of the tree (size, root), as RFC 9162 2.1.3.2."""
+    return root_from_path(leaf, index, size, path) == root_hash
 
 
 def verify_consistency(old_size: int, old_root: bytes, size: int, root_hash: bytes, proof: Sequence[bytes]) -> bool:
