@@ -1,12 +1,18 @@
 """One engine, one transaction a request or task; nobody else commits."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import MetaData, event
+from sqlalchemy import DateTime, Dialect, MetaData, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.types import TypeDecorator
+
+from backend.kernel.errors import Unavailable
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -15,6 +21,7 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+WRITE_LOCK_SECONDS = 15
 
 
 class Base(DeclarativeBase):
@@ -23,38 +30,105 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
 
 
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime on every database; naive values are refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """Turn an aware moment into UTC."""
+        if value is not None and value.tzinfo is None:
+            raise TypeError("a naive datetime cannot be stored")
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """Give back the zone that SQLite does not keep."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
 class Database:
-    """The engine and its transactions."""
+    """The engines and their transactions: one that writes, one that only reads.
+
+    Each has its own pool: a request that holds its transaction and reads beside it never waits for itself.
+    """
 
     def __init__(self, url: str) -> None:
-        self.engine: AsyncEngine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-        if self.engine.dialect.name == "sqlite":
+        sqlite = url.startswith("sqlite")
+        self.engine: AsyncEngine = create_async_engine(url, pool_pre_ping=not sqlite)
+        self._reader: AsyncEngine = create_async_engine(url, pool_pre_ping=not sqlite)
+        # SQLite has one writer: waiting here is fair, and no connection is held meanwhile.
+        self._writers = asyncio.Semaphore(1) if sqlite else None
+        if sqlite:
             event.listen(self.engine.sync_engine, "connect", _configure_sqlite)
-            event.listen(self.engine.sync_engine, "begin", _begin_immediate)
+            # A deferred transaction that upgrades to a write fails at once when another writer got in between.
+            event.listen(self.engine.sync_engine, "begin", _statement("BEGIN IMMEDIATE"))
+            event.listen(self._reader.sync_engine, "connect", _configure_sqlite_reader)
+            event.listen(self._reader.sync_engine, "begin", _statement("BEGIN"))
+        else:
+            event.listen(self._reader.sync_engine, "begin", _statement("SET TRANSACTION READ ONLY"))
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._reading = async_sessionmaker(self._reader, expire_on_commit=False)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Yield a session whose work is durable when the block ends, or gone when it raises."""
-        async with self._sessions() as session, session.begin():
+        if self._writers is None:
+            async with self._sessions() as session, session.begin():
+                yield session
+            return
+        try:
+            async with asyncio.timeout(WRITE_LOCK_SECONDS):
+                await self._writers.acquire()
+        except TimeoutError as error:
+            raise Unavailable("the database is busy") from error
+        try:
+            async with self._sessions() as session, session.begin():
+                yield session
+        finally:
+            self._writers.release()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """Yield a session on one consistent view that takes no write lock and refuses to write."""
+        async with self._reading() as session, session.begin():
             yield session
 
     async def close(self) -> None:
         """Give every connection back."""
         await self.engine.dispose()
+        await self._reader.dispose()
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     # The driver's own transaction handling hides BEGIN; SQLAlchemy's "begin" event issues it instead.
     connection.isolation_level = None
     cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=15000")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute("PRAGMA busy_timeout=15000")
     cursor.close()
 
 
-def _begin_immediate(connection: Any) -> None:
-    # A deferred transaction that upgrades to a write fails at once when another writer got in between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _configure_sqlite_reader(connection: Any, record: Any) -> None:
+    _configure_sqlite(connection, record)
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA query_only=ON")
+    cursor.close()
+
+
+def _statement(sql: str) -> Callable[[Any], None]:
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql(sql)
+
+    return begin
+
+
+def insert_once(session: AsyncSession, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    """Return an insert that leaves a row alone which is already there, for either database."""
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(model).on_conflict_do_nothing()
+    return sqlite.insert(model).on_conflict_do_nothing()

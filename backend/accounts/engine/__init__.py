@@ -1,0 +1,1 @@
+"""Sign-in messages and tokens: pure checks, no database."""
