@@ -32,6 +32,25 @@ test: setup build ## pass every test
 	.venv/bin/pytest -q
 	forge test -q
 
+check: setup build ## run every linter and static check
+	.venv/bin/ruff check --quiet .
+	.venv/bin/ruff format --check --quiet .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+	forge fmt --check
+	solhint --quiet --max-warnings 0 'contracts/**/*.sol'
+	.venv/bin/slither . --config-file slither.config.json
+	.venv/bin/python -m circuits.prover inspect
+
+bench: setup build ## measure against named peers, in one run
+	.venv/bin/python -m tests.benchmarks
+
+chaos: setup build ## kill the main job at a random moment, run it again, and insist that it ends with ok
+	.venv/bin/python -m scripts.chaos
+
+up: setup build ## start the local network and the platform, and leave them running
+	.venv/bin/refi up
+
 .venv/.ok: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "refi needs Python 3.11 or 3.12 on the PATH; get one from https://www.python.org/downloads/" >&2; exit 3; }
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv

@@ -16,6 +16,7 @@ from backend.settings import child_environment
 ROOT = Path(__file__).resolve().parents[2]
 ANVIL = ROOT / "node_modules" / ".bin" / "anvil"
 APE = ROOT / "contracts" / ".venv" / "bin" / "ape"
+DEPLOYED = ROOT / "deployments" / "local"
 DEPLOY_SECONDS = 180
 
 

@@ -78,6 +78,13 @@ class Wallet:
         except httpx.HTTPError as silence:
             raise Unavailable(f"the platform at {self.base_url} does not answer: {silence}") from silence
 
+    def download(self, path: str) -> bytes:
+        """Read bytes as this wallet."""
+        response = self._send("GET", path, "", {})
+        if response.is_error:
+            raise Problem(response)
+        return response.content
+
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """Read something as this wallet."""
         return self.request("GET", path, params=query)

@@ -1,0 +1,136 @@
+"""The verbs of `refi`. Exit 0 ok, 1 a check failed, 2 usage, 3 unreachable."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from backend.kernel.errors import Invalid, RefiError, Unavailable
+
+OK, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
+
+app = typer.Typer(name="refi", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+errors = Console(stderr=True, highlight=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+
+def show(value: Any) -> None:
+    """Print a JSON object on standard output."""
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def run() -> None:
+    """Run the command line; an error is one line on standard error."""
+    from backend.cli import verbs
+
+    verbs.register(app)
+    try:
+        app(standalone_mode=True)
+    except RefiError as error:
+        errors.print(f"refi: {error.detail}", style="red", soft_wrap=True, markup=False)
+        sys.exit(UNREACHABLE if isinstance(error, Unavailable) else USAGE if isinstance(error, Invalid) else FAILED)
+
+
+@app.command()
+def demo(
+    as_json: Json = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the services up and print where they answer.")] = False,
+    days: Annotated[int, typer.Option(min=20, max=60, help="Trading days to replay.")] = 42,
+    seed: Annotated[int, typer.Option(help="Seed of the training run.")] = 7,
+) -> None:
+    """Run the main job: log in, train, vote, trade, anchor, prove, verify."""
+    from backend.cli.demo import Demo, Plan
+
+    summary = Demo(Plan(days=days, seed=seed, keep=keep)).run()
+    if as_json:
+        show(summary)
+    raise typer.Exit(OK if summary["ok"] else FAILED)
+
+
+@app.command()
+def down() -> None:
+    """End every service that `refi demo --keep` or `refi up` left running."""
+    from backend.cli.services import Services
+    from backend.settings import Settings
+
+    state = Settings().state_dir
+    ended = [name for folder in (state / "demo", state / "up") for name in Services(folder).stop_all()]
+    typer.echo("ended " + ", ".join(ended) if ended else "nothing was running")
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show the services that run and where they answer."""
+    from backend.cli.services import Services
+    from backend.settings import Settings
+
+    state = Settings().state_dir
+    running = [entry for folder in (state / "demo", state / "up") for entry in Services(folder).running()]
+    if as_json:
+        show([{"name": entry.name, "pid": entry.pid, "url": entry.url} for entry in running])
+        return
+    for entry in running:
+        typer.echo(f"{entry.name:<8} {entry.url:<28} pid {entry.pid}")
+    if not running:
+        typer.echo("nothing is running: `refi up` starts it")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what this machine lacks and how to get it."""
+    from backend.cli.doctor import examine
+
+    findings = examine()
+    missing = [finding for finding in findings if not finding.ok and finding.need == "required"]
+    if as_json:
+        show({"ok": not missing, "findings": [
+            {"name": f.name, "need": f.need, "found": f.found, "remedy": f.remedy} for f in findings
+        ]})  # fmt: skip
+    else:
+        for finding in findings:
+            mark = "ok" if finding.ok else "--" if finding.need == "optional" else "!!"
+            typer.echo(f"{mark}  {finding.name:<30} {finding.found:<28} {finding.remedy}".rstrip())
+    raise typer.Exit(FAILED if missing else OK)
+
+
+@app.command()
+def verify(
+    pack: Annotated[Path, typer.Argument(help="An evidence pack (*.refi.json).")],
+    network: Annotated[str, typer.Option(help="A network of deployments/, e.g. local.")] = "",
+    contract: Annotated[str, typer.Option(help="The AuditAnchor that you trust.")] = "",
+    chain_id: Annotated[int, typer.Option(help="Its chain id.")] = 0,
+    attestor: Annotated[str, typer.Option(help="The VarAttestor that you trust.")] = "",
+    rpc: Annotated[list[str] | None, typer.Option(help="A JSON-RPC URL; several are compared.")] = None,
+    model: Annotated[Path | None, typer.Option(help="The model's .safetensors, its .json beside it.")] = None,
+    returns: Annotated[Path | None, typer.Option(help="The epoch's returns file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check an evidence pack; nothing inside it is trusted."""
+    from backend.cli.verify import verify_pack
+    from backend.settings import Settings
+
+    code = verify_pack(
+        pack,
+        deployments=Settings().deployments_dir,
+        network=network,
+        contract=contract,
+        chain_id=chain_id,
+        attestor=attestor,
+        rpc=rpc or [],
+        model=model,
+        returns=returns,
+        as_json=as_json,
+    )
+    raise typer.Exit(code)
+
+
+def choose(value: str, allowed: Sequence[str], what: str) -> str:
+    """Return a value that is one of those allowed; say which they are otherwise."""
+    if value not in allowed:
+        raise Invalid(f"unknown {what} {value!r}: choose one of {', '.join(allowed)}")
+    return value

@@ -1,0 +1,129 @@
+"""The demo's last stages: anchor the log, prove the VaR, write and verify an evidence pack."""
+
+import json
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from backend.cli.demo.run import Run, Tell
+from backend.cli.demo.voting import define_probe_policy
+from backend.cli.local import ROOT
+from backend.cli.wallets import Wallet
+from backend.kernel.clock import epoch_of
+from backend.kernel.errors import Conflict, Unavailable
+from backend.kernel.fixed import PNL_DECIMALS, to_units
+from backend.settings import child_environment
+
+JOB_SECONDS = 300
+
+
+def anchor(run: Run, tell: Tell) -> str:
+    """Close the last epoch, wait until every record is in the tree, and anchor it."""
+    operator = run.wallets["operator"]
+    epoch = epoch_of(run.replayed[-1])
+    operator.post("/epochs/close", {"epoch": epoch})
+    tell("epoch closed")
+    placed = operator.post("/anchors")
+    run.summary["anchor"] = {key: placed[key] for key in ("size", "root", "tx_hash", "block_number", "gas_used")}
+    run.facts["anchor_index"] = placed["index"]
+    return f"size {placed['size']}, {placed['gas_used']} gas, consistency checked by the contract"
+
+
+def attest(run: Run, tell: Tell) -> str:
+    """Publish the returns, prove VaR <= limit, attest it on chain; show that a lower limit cannot be proved."""
+    operator, trader = run.wallets["operator"], run.wallets["trader"]
+    day = run.replayed[-1]
+    published = operator.post("/returns/publish", {"day": day.isoformat()})
+    run.facts["returns_cid"] = published["cid"]
+    request = {"subject": trader.address, "epoch": epoch_of(day)}
+    done = _job(trader, trader.post("/proofs/var", request), tell)
+    if done["outcome"] != "attested":
+        raise Conflict(f"the VaR was not attested: {done}")
+    run.summary["var"] = {
+        key: done[key] for key in ("value", "limit", "constraints", "prove_seconds", "tx_hash", "gas_used")
+    }
+    refused = _below_the_var(run, tell, Decimal(done["value"]))
+    return f"VaR {done['value']} <= {done['limit']} USD attested, {done['gas_used']} gas; {refused}"
+
+
+def _below_the_var(run: Run, tell: Tell, value: Decimal) -> str:
+    """Ask for a proof of a limit one unit below the VaR under a policy made for it: no proof can exist."""
+    probe = define_probe_policy(run, to_units(value, PNL_DECIMALS) - 1)
+    request = {"subject": run.wallets["trader"].address, "epoch": epoch_of(run.replayed[-1]), "policy_id": probe}
+    done = _job(run.wallets["trader"], run.wallets["trader"].post("/proofs/var", request), tell)
+    if done["outcome"] != "breach":
+        raise Conflict(f"a limit below the VaR was not refused: {done}")
+    return "one unit less cannot be proved"
+
+
+def evidence(run: Run, _tell: Tell) -> str:
+    """Write the pack of one filled order, verify it as a stranger would, and break a copy."""
+    trader = run.wallets["trader"]
+    order = _last_agent_fill(trader, run.summary["anchor"]["size"])
+    folder = run.state_dir / "evidence"
+    folder.mkdir()
+    pack = folder / f"{order['order_id']}.refi.json"
+    pack.write_text(json.dumps(trader.get(f"/evidence/{order['entry_index']}/full"), indent=1))
+    returns = folder / "returns.json"
+    returns.write_bytes(trader.download(f"/artifacts/{run.facts['returns_cid']}"))
+    named = ["--network", "local", "--rpc", run.rpc_url]
+    files = ["--model", str(run.model_dir / "model.safetensors"), "--returns", str(returns)]
+    report = _verify(pack, *named, *files)
+    run.summary["log"] = {key: trader.get("/log/head")[key] for key in ("size", "root")}
+    run.summary["evidence"] = str(pack)
+    run.summary["verify"] = {"ok": report["ok"], "checks": report["checks"]}
+    run.facts["verify_command"] = " ".join(["refi", "verify", str(pack), *named, *files])
+    unnamed = _verify(pack)
+    if "log not identified" not in unnamed["verdict"]:
+        raise Conflict(f"without a named contract the verdict was {unnamed['verdict']!r}")
+    failed = _verify_broken_copy(pack, named)
+    passed = sum(check["result"] == "pass" for check in report["checks"])
+    return f"{passed} of {len(report['checks'])} checks pass; one byte changed fails: {', '.join(failed)}"
+
+
+def _last_agent_fill(trader: Wallet, anchored: int) -> dict[str, Any]:
+    for order in trader.get("/orders", state="filled", limit=200)["orders"]:
+        if order["model"] and order["entry_index"] is not None and order["entry_index"] < anchored:
+            found: dict[str, Any] = order
+            return found
+    raise Conflict("no filled order of the agent lies under the anchor")
+
+
+def _verify(pack: Path, *options: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "backend.cli", "verify", str(pack), *options, "--json"]
+    done = subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True, check=False)
+    if not done.stdout:
+        raise Unavailable(f"refi verify printed nothing: {done.stderr[-500:]}")
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def _verify_broken_copy(pack: Path, named: list[str]) -> list[str]:
+    document = json.loads(pack.read_text())
+    entry = document["entries"][0]["entry"]
+    swapped = "A" if entry[6] != "A" else "B"
+    document["entries"][0]["entry"] = entry[:6] + swapped + entry[7:]
+    broken = pack.with_name("broken.refi.json")
+    broken.write_text(json.dumps(document, indent=1))
+    report = _verify(broken, *named)
+    failed = [check["name"] for check in report["checks"] if check["result"] == "fail"]
+    if report["ok"] or not failed:
+        raise Conflict("a pack with one byte changed was accepted")
+    return failed
+
+
+def _job(wallet: Wallet, started: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    deadline = time.monotonic() + JOB_SECONDS
+    while time.monotonic() < deadline:
+        job = wallet.get(f"/jobs/{started['job_id']}")
+        if job["state"] == "done":
+            result: dict[str, Any] = job["result"]
+            return result
+        if job["state"] in {"failed", "cancelled"}:
+            raise Conflict(f"the proof {job['state']}: {job['error']}")
+        tell(f"{job['state']} {job['progress']}")
+        time.sleep(0.2)
+    raise Unavailable(f"the proof did not end within {JOB_SECONDS} s")

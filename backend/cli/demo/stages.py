@@ -1,0 +1,184 @@
+"""The demo's first half: chain, contracts, server, people, credential, data, model, vote."""
+
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from backend.cli.demo.proof import anchor, attest, evidence
+from backend.cli.demo.run import CHAIN_ID, GOVERNANCE_LEAD, VAR_LIMIT_USD, Run, Tell, expect_rule, refusal
+from backend.cli.demo.trading import trade
+from backend.cli.demo.voting import vote_into_production
+from backend.cli.local import DEPLOYED, ROOT, deploy, rpc, start_api, start_chain
+from backend.cli.services import free_port
+from backend.cli.wallets import Wallet
+from backend.kernel.clock import close_of
+from backend.kernel.errors import Unavailable
+from backend.settings import Settings, child_environment
+
+PEOPLE = ("admin", "operator", "trader", "stranger", "regulator", "voter")
+ETHER = 10**18
+
+
+def chain(run: Run, _tell: Tell) -> str:
+    """Start the L2 before the first replayed day."""
+    from agents.train import TrainConfig
+    from backend.adapters.market_data.replay import ReplayMarketData
+
+    market = ReplayMarketData()
+    first = TrainConfig().test_start
+    run.replayed = tuple(day for day in market.days() if day >= first)[: run.plan.days]
+    begin = close_of(run.replayed[0]) - GOVERNANCE_LEAD
+    run.rpc_url = start_chain(run.services, CHAIN_ID, int(begin.timestamp()))
+    run.summary["network"] = {"chain_id": CHAIN_ID, "rpc": run.rpc_url, "contracts": {}}
+    return f"anvil --network optimism, chain {CHAIN_ID}, {run.rpc_url}, clock at {begin:%Y-%m-%d}"
+
+
+def contracts(run: Run, tell: Tell) -> str:
+    """Make the keys and wallets, then deploy and wire every contract with Ape."""
+    from backend.bootstrap import deployment_plan
+
+    run.api_url = f"http://127.0.0.1:{free_port()}"
+    run.wallets = {name: Wallet(name, run.api_url, CHAIN_ID) for name in PEOPLE}
+    for wallet in run.wallets.values():
+        rpc(run.rpc_url, "anvil_setBalance", wallet.address, hex(10 * ETHER))
+    plan = deployment_plan(_settings(run), voters=[run.wallets["voter"].address])
+    deploy(run.rpc_url, plan, run.state_dir / "deploy-plan.json", tell)
+    deployed = {path.stem: json.loads(path.read_text())["address"] for path in sorted(DEPLOYED.glob("[A-Z]*.json"))}
+    run.summary["network"]["contracts"] = deployed
+    return f"{len(deployed)} contracts, addresses in deployments/local"
+
+
+def backend(run: Run, _tell: Tell) -> str:
+    """Start the platform's HTTP server on an empty database."""
+    api = start_api(run.services, int(run.api_url.rsplit(":", 1)[1]), _environment(run))
+    return f"{api.url}/api/v1, OpenAPI at /api/v1/openapi.json"
+
+
+def login(run: Run, _tell: Tell) -> str:
+    """Sign every wallet in over HTTP; the admin grants the roles."""
+    for wallet in run.wallets.values():
+        wallet.sign_in()
+    admin = run.wallets["admin"]
+    for role in ("operator", "regulator"):
+        wallet = run.wallets[role]
+        admin.post(f"/accounts/{wallet.address}/roles", {"role": role})
+        wallet.sign_in()
+    shown = ("trader", "stranger", "regulator")
+    run.summary["login"] = {name: run.wallets[name].address for name in shown}
+    return "trader, stranger and regulator signed in with SIWE; roles granted by the admin"
+
+
+def credential(run: Run, _tell: Tell) -> str:
+    """Give the trader, not the stranger, a KYC credential on chain."""
+    trader = run.wallets["trader"].address
+    issued = run.wallets["operator"].post(
+        "/compliance/credentials", {"address": trader, "type": "common.kyc", "expires_at": _expiry(run)}
+    )
+    return f"common.kyc for the trader in {issued['tx_hash'][:18]}..., none for the stranger"
+
+
+def market_data(run: Run, _tell: Tell) -> str:
+    """Read the panel as the platform serves it."""
+    source = run.wallets["trader"].get("/market/instruments")
+    run.summary["data"] = {
+        "source": source["source"],
+        "licence": source["licence"],
+        "instruments": source["instruments"],
+        "first": source["first"],
+        "last": source["last"],
+    }
+    return f"{len(source['instruments'])} instruments, {source['first']} to {source['last']}, {source['licence']}"
+
+
+def train(run: Run, tell: Tell) -> str:
+    """Train the agent in a process of its own and read its out-of-sample result."""
+    run.model_dir = run.state_dir / "model"
+    command = [
+        sys.executable,
+        "-m",
+        "scripts.train",
+        "--out",
+        str(run.model_dir),
+        "--seed",
+        str(run.plan.seed),
+        "--json",
+    ]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=child_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            lines = process.stderr
+            last = ""
+            for line in lines if lines is not None else ():
+                last = line.strip() or last
+                tell(last)
+            printed = process.stdout.read() if process.stdout is not None else ""
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise Unavailable(f"the training failed: {last}")
+    report = json.loads(printed)
+    run.summary["evaluation"] = report["evaluation"]
+    run.summary["model"] = {"sha256": report["sha256"]}
+    agent, held = report["evaluation"]["agent"], report["evaluation"]["buy_and_hold"]
+    return f"out of sample {agent['return']:+.2%} after costs, buy and hold {held['return']:+.2%}"
+
+
+def promote(run: Run, tell: Tell) -> str:
+    """Show that the model may not trade, then pin, propose, vote, queue and execute."""
+    operator, trader = run.wallets["operator"], run.wallets["trader"]
+    files = {path.name: base64.b64encode(path.read_bytes()).decode() for path in sorted(run.model_dir.iterdir())}
+    submitted = operator.post("/governance/models", {"files": files})
+    operator.post("/market/clock/advance")
+    early = run.agent_order(run.summary["data"]["instruments"][0])
+    expect_rule(refusal(lambda: trader.post("/orders", early, key="early")), "model_not_in_production")
+    proposal = vote_into_production(run, submitted["proposal"], tell)
+    state = operator.get(f"/governance/models/{submitted['sha256']}")["state"]
+    run.summary["model"] |= {
+        "torchscript_cid": submitted["torchscript_cid"],
+        "proposal_id": str(proposal),
+        "state": state,
+    }
+    return f"refused before the vote; now in state {state}, TorchScript {submitted['torchscript_cid']}"
+
+
+def _environment(run: Run) -> dict[str, object]:
+    return {
+        "state_dir": run.state_dir,
+        "rpc_url": run.rpc_url,
+        "chain_id": CHAIN_ID,
+        "deployments_dir": ROOT / "deployments",
+        "first_admin": run.wallets["admin"].address,
+        "first_business_day": run.replayed[0].isoformat(),
+        "var_limit_usd": VAR_LIMIT_USD,
+        "login_attempts_per_minute": 60,
+    }
+
+
+def _settings(run: Run) -> Settings:
+    return Settings(**_environment(run))  # type: ignore[arg-type]
+
+
+def _expiry(run: Run) -> str:
+    last = close_of(run.replayed[-1])
+    return datetime.fromtimestamp(last.timestamp() + 365 * 86_400, UTC).isoformat()
+
+
+STAGES: tuple[tuple[str, Callable[[Run, Tell], str]], ...] = (
+    ("L2 up", chain),
+    ("Deploy with Ape", contracts),
+    ("Backend up", backend),
+    ("Login", login),
+    ("KYC", credential),
+    ("Market data", market_data),
+    ("Train", train),
+    ("Pin and promote", promote),
+    ("Trade", trade),
+    ("Log and anchor", anchor),
+    ("zk-VaR", attest),
+    ("Evidence", evidence),
+)

@@ -1,0 +1,94 @@
+"""The demo's trading days: the agent's orders through every gate, and orders that each gate must refuse."""
+
+from typing import Any
+
+from backend.cli.demo.run import Run, Tell, expect_rule, person_order, refusal
+
+REVIEW_AGE_DAYS = 14
+
+
+def trade(run: Run, tell: Tell) -> str:
+    """Replay the days; let the agent trade each, and try what must be refused."""
+    operator = run.wallets["operator"]
+    counts = {"decisions": 0, "filled": 0, "refused": {"compliance": 0, "risk": 0, "halted": 0}}
+    opened = run.replayed[0]
+    tried: set[str] = set()
+    for number, day in enumerate(run.replayed):
+        if number:
+            operator.post("/market/clock/advance")
+        _agent_day(run, counts, number)
+        if "compliance" not in tried:
+            _stranger(run, counts)
+            _over_cap(run, counts)
+            _kill_switch(run, counts)
+            tried.add("compliance")
+        if (day - opened).days >= REVIEW_AGE_DAYS and "var" not in tried:
+            operator.post(
+                "/risk/reviews", {"address": run.wallets["trader"].address, "note": "two weeks without a breach"}
+            )
+            _over_var(run, counts)
+            tried.add("var")
+        tell(f"{day}  {counts['filled']} filled, {sum(counts['refused'].values())} refused")
+    run.summary["orders"] = counts
+    refused = ", ".join(f"{count} {gate}" for gate, count in counts["refused"].items())
+    return f"{counts['decisions']} decisions, {counts['filled']} filled; refused: {refused}"
+
+
+def _count(counts: dict[str, Any], outcome: dict[str, Any]) -> None:
+    counts["decisions"] += 1
+    if outcome.get("state") == "filled":
+        counts["filled"] += 1
+    elif outcome.get("state") == "refused" or "rule" in outcome:
+        counts["refused"][outcome["gate"]] += 1
+
+
+def _agent_day(run: Run, counts: dict[str, Any], number: int) -> None:
+    orders = [run.agent_order(instrument) for instrument in run.summary["data"]["instruments"]]
+    answer = run.wallets["trader"].post("/orders/batch", {"orders": orders}, key=f"day-{number}")
+    for outcome in answer["results"]:
+        _count(counts, outcome)
+
+
+def _attempt(run: Run, who: str, order: dict[str, Any], key: str) -> dict[str, Any]:
+    return refusal(lambda: run.wallets[who].post("/orders", order, key=key))
+
+
+def _quantity(run: Run, instrument: str, notional: int) -> str:
+    bar = run.wallets["trader"].get("/market/bars", instrument=instrument, length=1)["bars"][-1]
+    return f"{notional / float(bar['close']):.2f}"
+
+
+def _stranger(run: Run, counts: dict[str, Any]) -> None:
+    instrument = run.summary["data"]["instruments"][0]
+    problem = _attempt(run, "stranger", person_order(instrument, "buy", "0.5"), "stranger")
+    expect_rule(problem, "CredentialValidatorPolicy")
+    _count(counts, problem)
+
+
+def _over_cap(run: Run, counts: dict[str, Any]) -> None:
+    instrument = run.summary["data"]["instruments"][0]
+    order = person_order(instrument, "buy", _quantity(run, instrument, 400))
+    problem = _attempt(run, "trader", order, "over-cap")
+    expect_rule(problem, "progressive_cap")
+    _count(counts, problem)
+
+
+def _over_var(run: Run, counts: dict[str, Any]) -> None:
+    instrument = run.summary["data"]["instruments"][0]
+    order = person_order(instrument, "buy", _quantity(run, instrument, 40_000))
+    problem = _attempt(run, "trader", order, "over-var")
+    expect_rule(problem, "var_limit")
+    _count(counts, problem)
+
+
+def _kill_switch(run: Run, counts: dict[str, Any]) -> None:
+    trader = run.wallets["trader"]
+    instrument = run.summary["data"]["instruments"][0]
+    order = person_order(instrument, "buy", "0.1")
+    halt = trader.post("/halts", {"scope": "account", "reason": "demonstration of the kill switch"}, key="halt")
+    problem = _attempt(run, "trader", order, "while-halted")
+    expect_rule(problem, "kill_switch")
+    _count(counts, problem)
+    trader.post(f"/halts/{halt['id']}/review", {"reason": "looked at it"})
+    trader.post(f"/halts/{halt['id']}/rearm", {"reason": "demonstration over"})
+    _count(counts, trader.post("/orders", order, key="after-rearm"))
