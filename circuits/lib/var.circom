@@ -11,7 +11,7 @@ include "./position.circom";
 // returns R, p[w] = sum_n q_n price_n R[w][n]. Without that check by the verifier nothing is proved.
 // Parameters: N instruments; W days; K = ceil(W(1-c)); QB magnitude bits of a quantity; LB bits of the limit;
 //   PB magnitude bits of a day's P&L: QB + 32 (price) + 23 (return) + ceil(log2 N).
-// Public: z, y (outputs), x (input): the eight values of the statement, hashed down (family 8).
+// Public: z, y (outputs), x (input): the ten values of the statement, hashed down (family 8).
 // Private: context, returnsHi, returnsLo (128-bit limbs of the returns id), limit (scale 1e-16 USD, >= 0),
 //   salt, universeHi, universeLo, q[N] (signed, scale 1e-6), p[W] (signed, scale 1e-16 USD), c[N] (field: price_n times
 //   column n of R evaluated at r), exceeds[W] (0 or 1).
@@ -104,18 +104,20 @@ template Var(N, W, K, QB, LB, PB) {
         columns.in[n] <== c[n];
     }
 
-    // Family 8: y = s(x) for s = (context, commitment, returnsHi, returnsLo, limit, r, z, e). The verifier takes
-    // x = keccak256(s) mod field and y = s(x) of the s that it was given. Sound: z binds the circuit's own s before x is
-    // known, so a different s passes with probability 7/|F|.
-    component digest = Evaluate(8);
+    // Family 8: y = s(x) for s = (context, commitment, universeHi, universeLo, returnsHi, returnsLo, limit, r, z, e). The
+    // verifier takes x = keccak256(s) mod field and y = s(x) of the s that it was given. Sound: z binds the circuit's own
+    // s before x is known (universe through the commitment), so a different s passes with probability 9/|F|.
+    component digest = Evaluate(10);
     digest.x <== x;
     digest.in[0] <== context;
     digest.in[1] <== position.commitment;
-    digest.in[2] <== returnsHi;
-    digest.in[3] <== returnsLo;
-    digest.in[4] <== limit;
-    digest.in[5] <== r;
-    digest.in[6] <== z;
-    digest.in[7] <== columns.out;
+    digest.in[2] <== universeHi;
+    digest.in[3] <== universeLo;
+    digest.in[4] <== returnsHi;
+    digest.in[5] <== returnsLo;
+    digest.in[6] <== limit;
+    digest.in[7] <== r;
+    digest.in[8] <== z;
+    digest.in[9] <== columns.out;
     y <== digest.out;
 }

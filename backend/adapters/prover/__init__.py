@@ -1,0 +1,1 @@
+"""Provers: processes of their own, spoken to in JSON lines."""

@@ -1,0 +1,1 @@
+"""The mathematics of VaR proofs: packing, folding, witnesses, verification."""
