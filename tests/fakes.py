@@ -10,10 +10,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from eth_abi.abi import encode as abi_encode
 from eth_account import Account
 from eth_utils.crypto import keccak
+from fastapi import APIRouter, FastAPI, Request, Response
+from httpx import ASGITransport, AsyncClient
 
 from backend.kernel.canonical import canonical_json
-from backend.kernel.errors import Conflict, NotFound, Unavailable
+from backend.kernel.errors import Conflict, NotFound, RefiError, Unavailable
 from backend.kernel.merkle import verify_consistency
+from backend.kit.problems import error_problem
 from backend.ports.chain import Block, Receipt, Reverted
 from backend.ports.journal import Recorded
 from backend.ports.signer import KeyRole
@@ -201,7 +204,9 @@ class FakeChain:
             case "anchorCount":
                 return len(log.words) if log else 0
             case "anchorAt":
-                return log.words[arguments[1]] if log and arguments[1] < len(log.words) else EMPTY_WORD
+                if log is None or arguments[1] >= len(log.words):
+                    raise Reverted("UnknownAnchor", arguments)
+                return log.words[arguments[1]]
             case "isAnchorer":
                 return log is not None and arguments[1] in log.anchorers
             case _:
@@ -272,11 +277,11 @@ class FakeChain:
             raise Reverted("NotAnchorer", (log_id, sender))
         last = log.heads[-1] if log.heads else (0, EMPTY_WORD, EMPTY_WORD)
         if tuple(previous) != last:
-            raise Reverted("PreviousMismatch", (log_id,))
+            raise Reverted("WrongPrevious", (log_id,))
         if following[0] <= last[0]:
             raise Reverted("SizeNotRising", (last[0], following[0]))
         if (proof or last[0]) and not verify_consistency(last[0], last[1], following[0], following[1], proof):
-            raise Reverted("InconsistentTree", (last[0], following[0]))
+            raise Reverted("Inconsistent", (last[0], following[0]))
         index = len(log.words)
         types = ["bytes32", "uint256", "uint64", "bytes32", "bytes32"]
         log.words.append(bytes(keccak(abi_encode(types, [log_id, index, *following]))))
@@ -287,3 +292,24 @@ class FakeChain:
 
 def _hex(kind: bytes, number: int) -> str:
     return "0x" + sha256(kind + number.to_bytes(8, "big")).hexdigest()
+
+
+def serve(services: Mapping[type[Any], Any], *routers: APIRouter) -> FastAPI:
+    """Return an app with nothing but the routers, the services they ask for and the error handler."""
+    app = FastAPI()
+    app.state.services = dict(services)
+    for router in routers:
+        app.include_router(router)
+    app.add_exception_handler(RefiError, _problem)
+    return app
+
+
+def client_of(app: FastAPI) -> AsyncClient:
+    """Return a client that talks to an app in this process."""
+    return AsyncClient(transport=ASGITransport(app=app), base_url="http://refi.test")
+
+
+async def _problem(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, RefiError):
+        raise error
+    return error_problem(error)
