@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eth_abi.abi import decode, encode
-from eth_abi.exceptions import DecodingError
+from eth_abi.exceptions import DecodingError, EncodingError
 from eth_utils.abi import collapse_if_tuple, event_abi_to_log_topic, function_abi_to_4byte_selector
 from hexbytes import HexBytes
 
@@ -55,7 +55,7 @@ class Deployed:
         abi = self.function(function, len(arguments))
         try:
             return bytes(function_abi_to_4byte_selector(_any(abi))) + encode_all(abi["inputs"], arguments)
-        except (TypeError, ValueError, OverflowError) as error:
+        except (EncodingError, TypeError, ValueError) as error:
             raise Invalid(f"{self.name}.{function} does not take these arguments: {error}") from error
 
     def answer(self, function: str, count: int, returned: bytes) -> Any:
