@@ -1,0 +1,68 @@
+"""What must hold of a deployment: the code is forge's, and everyone has the role planned and no other."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from eth_utils.crypto import keccak
+
+from ._contracts import Artifact
+from ._plan import LOCAL_CHAIN_IDS, Plan
+from ._wiring import ENGINE_ROLES, ISSUER_FUNCTIONS, OWNED, SUBMIT_ORDER
+
+
+def faults(contracts: Mapping[str, Any], records: Mapping[str, Any], plan: Plan, deployer: str) -> list[str]:
+    """Return one line for everything that is not as planned."""
+    return [*code_faults(contracts, records), *role_faults(contracts, plan, deployer)]
+
+
+def code_faults(contracts: Mapping[str, Any], records: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the contracts whose code on the chain is not the artifact's."""
+    for name, contract in contracts.items():
+        if not Artifact.load(records[name]["contract"]).matches(bytes(contract.code)):
+            yield f"{name}: the code at {contract.address} is not the artifact's"
+
+
+def role_faults(contracts: Mapping[str, Any], plan: Plan, deployer: str) -> Iterator[str]:
+    """Yield the answers of contracts that differ from the plan."""
+    for name, function, arguments, expected in expectations(contracts, plan, deployer):
+        answer = contracts[name].call_view_method(function, *arguments)
+        if _comparable(answer) != _comparable(expected):
+            yield f"{name}.{function}{arguments}: expected {expected}, found {answer}"
+
+
+def expectations(contracts: Mapping[str, Any], plan: Plan, deployer: str) -> Iterator[tuple[str, str, list[Any], Any]]:
+    """Yield (contract, function, arguments, expected answer)."""
+    roles, timelock, governor = plan.roles, contracts["RefiTimelock"], contracts["RefiGovernor"]
+    is_local = contracts["PolicyEngine"].provider.chain_id in LOCAL_CHAIN_IDS
+    owner = deployer if is_local else str(timelock.address)
+    for name in OWNED:
+        yield name, "owner", [], owner
+    yield "PausePolicy", "owner", [], roles["guardian"]
+    yield "PausePolicy", "paused", [], False
+    yield "ModelRegistry", "owner", [], timelock.address
+    yield "ModelRegistry", "guardian", [], roles["guardian"]
+    yield "ModelRegistry", "isProposer", [roles["operator"]], True
+    yield "AuthorizedSenderPolicy", "senderAuthorized", [roles["relay"]], True
+    yield "IssuerSenderPolicy", "senderAuthorized", [roles["issuer"]], True
+    yield "ReturnsOracle", "isPublisher", [roles["publisher"]], True
+    yield "RefiTimelock", "hasRole", [timelock.PROPOSER_ROLE(), governor.address], True
+    yield "RefiTimelock", "hasRole", [timelock.CANCELLER_ROLE(), roles["guardian"]], True
+    yield "RefiTimelock", "hasRole", [timelock.DEFAULT_ADMIN_ROLE(), deployer], False
+    yield "RefiTimelock", "hasRole", [timelock.PROPOSER_ROLE(), deployer], False
+    yield "RefiGovernor", "proposalGuardian", [], roles["guardian"]
+    engine = contracts["PolicyEngine"]
+    for role in ENGINE_ROLES:
+        yield "PolicyEngine", "hasRole", [getattr(engine, role)(), owner], True
+    order_rules = ("Pause", "AuthorizedSender", "CredentialValidator", "Volume", "ApprovedModel")
+    chain = [contracts[f"{rule}Policy"].address for rule in order_rules]
+    yield "PolicyEngine", "getPolicies", [contracts["OrderGate"].address, SUBMIT_ORDER], chain
+    for registry, functions in ISSUER_FUNCTIONS.items():
+        for function in functions:
+            arguments = [contracts[registry].address, keccak(text=function)[:4]]
+            yield "PolicyEngine", "getPolicies", arguments, [contracts["IssuerSenderPolicy"].address]
+
+
+def _comparable(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_comparable(inner) for inner in value]
+    return value.lower() if isinstance(value, str) else value

@@ -1,0 +1,186 @@
+"""What a deployment is asked to do, and what it refuses."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, Self
+
+LOCAL_CHAIN_IDS = frozenset({31337, 42069})
+ROLES = ("operator", "anchorer", "publisher", "issuer", "attester", "guardian", "relay")
+
+# The accounts of the mnemonic "test test ... junk": their keys are public.
+ANVIL_ACCOUNTS = frozenset(
+    {
+        "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266",
+        "0x70997970c51812dc3a010c7d01b50e0d17dc79c8",
+        "0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc",
+        "0x90f79bf6eb2c4f870365e785982e1f101e93b906",
+        "0x15d34aaf54267db7d7c367839aaf71a00a2c6a65",
+        "0x9965507d1a55bcc2695c58ba16fb37d819b0a4dc",
+        "0x976ea74026e726554db657fa54763abd0c3a0aa9",
+        "0x14dc79964da2c08b23698b3d3cc7ca32193d9955",
+        "0x23618e81e3f5cdf7f54c3d65f7fbc0abf5b21e8f",
+        "0xa0ee7a142d267c1f36714e4a8f75612f20a79720",
+    }
+)
+
+# EIP-197: the generator of G2, imaginary part first.
+G2_GENERATOR = bytes.fromhex(
+    "198e9393920d483a7260bfb731fb5d25f1aa493335a9e71297e485b7aef312c2"
+    "1800deef121f1e76426a00665e5c4479674322d4f75edadd46debd5cd992f6ed"
+    "090689d0585ff075ec9e99ad690c3395bc4b313370b38ef355acdadcd122975b"
+    "12c85ea5db8c6deb4aab71808dcb408fe3d1e7690c43d37b4ce6cc0166fa7daa"
+)
+GAMMA, DELTA, IC = slice(192, 320), slice(320, 448), 448
+
+
+class PlanRefused(Exception):
+    """The plan cannot be carried out, or must not be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """An audit log: origin line and Ed25519 public key (32 bytes)."""
+
+    origin: str
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Universe:
+    """Ordered tickers, and how many daily returns a matrix of them holds."""
+
+    instruments: tuple[str, ...]
+    window: int
+
+    @property
+    def words(self) -> list[bytes]:
+        """The tickers as the contracts know them: ASCII, zeros on the right."""
+        return [ticker.encode("ascii").ljust(32, b"\0") for ticker in self.instruments]
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """A verifying key (EIP-197 order) by the name its verifier is deployed under."""
+
+    name: str
+    key: bytes
+    insecure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VarPolicy:
+    """A VaR policy; limits in 1e-16 USD."""
+
+    policy_id: bytes
+    k: int
+    limit: int
+    es_limit: int
+    circuit_hash: bytes
+    verifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One deployment."""
+
+    roles: Mapping[str, str]
+    voters: tuple[str, ...]
+    log: Log | None
+    universe: Universe | None
+    verifiers: tuple[Verifier, ...]
+    var_policies: tuple[VarPolicy, ...]
+    out: Path
+    max_notional_usd: Decimal
+    deployer: str
+
+    @classmethod
+    def read(cls) -> Self:
+        """Read the plan that REFI_DEPLOY_PLAN names."""
+        # Ape's environment does not hold the backend's settings; this is the one place where a script reads its own.
+        name = os.environ.get("REFI_DEPLOY_PLAN", "")  # noqa: TID251
+        if not name:
+            raise PlanRefused("REFI_DEPLOY_PLAN names no plan: set it to the path of a JSON file")
+        try:
+            return cls.from_json(Path(name).read_text("utf-8"))
+        except OSError as error:
+            raise PlanRefused(f"the plan {name} cannot be read: {error.strerror}") from error
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read a plan from its JSON text."""
+        try:
+            return cls._of(json.loads(text))
+        except KeyError as error:
+            raise PlanRefused(f"the plan lacks {error.args[0]!r}") from error
+        except (ValueError, TypeError, AttributeError, InvalidOperation) as error:
+            raise PlanRefused(f"the plan is malformed: {error}") from error
+
+    @classmethod
+    def _of(cls, plan: Mapping[str, Any]) -> Self:
+        log, universe = plan.get("log"), plan.get("universe")
+        return cls(
+            roles={role: _address(plan["roles"][role]) for role in ROLES},
+            voters=tuple(_address(voter) for voter in plan.get("voters", ())),
+            log=Log(log["origin"], _bytes(log["public_key"], 32)) if log else None,
+            universe=Universe(tuple(universe["instruments"]), int(universe["window"])) if universe else None,
+            verifiers=tuple(_verifier(name, given) for name, given in plan.get("verifiers", {}).items()),
+            var_policies=tuple(_var_policy(given) for given in plan.get("var_policies", ())),
+            out=Path(plan["out"]),
+            max_notional_usd=Decimal(plan.get("max_notional_usd", "50000")),
+            deployer=plan.get("deployer", ""),
+        )
+
+    def refuse_unsafe(self, chain_id: int, deployer: str) -> None:
+        """Raise PlanRefused where a key is public or a verifying key proves anything."""
+        for verifier in self.verifiers:
+            refuse_forgeable(verifier)
+        if chain_id in LOCAL_CHAIN_IDS:
+            return
+        known = sorted({deployer.lower(), *self.roles.values(), *self.voters} & ANVIL_ACCOUNTS)
+        if known:
+            raise PlanRefused(f"accounts whose keys are public are refused on chain {chain_id}: {', '.join(known)}")
+        insecure = sorted(verifier.name for verifier in self.verifiers if verifier.insecure)
+        if insecure:
+            raise PlanRefused(f"INSECURE verifying keys are refused on chain {chain_id}: {', '.join(insecure)}")
+
+
+def refuse_forgeable(verifier: Verifier) -> None:
+    """Raise PlanRefused for a key of the wrong length, or one with which anyone proves anything."""
+    key = verifier.key
+    if len(key) < IC + 64 or len(key) % 64:
+        raise PlanRefused(f"the verifying key of {verifier.name} has a length of {len(key)} bytes")
+    # Without a second phase gamma = delta (or delta = generator), and every statement has a proof.
+    if key[GAMMA] == key[DELTA] or key[DELTA] == G2_GENERATOR:
+        raise PlanRefused(f"the verifying key of {verifier.name} has no second phase: anything could be proved")
+
+
+def _bytes(text: str, length: int = 0) -> bytes:
+    value = bytes.fromhex(text.removeprefix("0x"))
+    if length and len(value) != length:
+        raise PlanRefused(f"expected {length} bytes, found {len(value)}: {text}")
+    return value
+
+
+def _address(text: str) -> str:
+    if not int(_bytes(text, 20).hex(), 16):
+        raise PlanRefused("the zero address plays no role")
+    return text.lower()
+
+
+def _verifier(name: str, given: Mapping[str, Any]) -> Verifier:
+    return Verifier(name, _bytes(given["key"]), bool(given.get("insecure", False)))
+
+
+def _var_policy(given: Mapping[str, Any]) -> VarPolicy:
+    return VarPolicy(
+        policy_id=_bytes(given["policy_id"], 32),
+        k=int(given["k"]),
+        limit=int(given["limit"]),
+        es_limit=int(given.get("es_limit", 0)),
+        circuit_hash=_bytes(given["circuit_hash"], 32),
+        verifier=given["verifier"],
+    )
