@@ -1,0 +1,34 @@
+"""Anchors: anybody reads them, an operator may ask for one now."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, BackgroundTasks, Depends, Response
+
+from backend.accounts.endpoints import requires
+from backend.accounts.types import Caller
+from backend.anchoring.schemas import AnchorOut, AnchorsOut
+from backend.anchoring.service import AnchorService
+from backend.kit.deps import Reading, Transaction, provided
+
+router = APIRouter(tags=["anchoring"])
+
+Anchoring = Annotated[AnchorService, Depends(provided(AnchorService))]
+Operator = Annotated[Caller, Depends(requires("operator"))]
+
+
+@router.get("/log/anchors")
+async def anchors(session: Reading, anchoring: Anchoring) -> AnchorsOut:
+    """Return every anchor of the log."""
+    found = await anchoring.anchors(session)
+    return AnchorsOut(
+        chain_id=anchoring.chain_id, contract=anchoring.contract, anchors=[AnchorOut.of(one) for one in found]
+    )
+
+
+@router.post("/anchors", status_code=202)
+async def anchor(session: Transaction, anchoring: Anchoring, caller: Operator, background: BackgroundTasks) -> Response:
+    """Ask for an anchor now; it appears among the log's anchors once it is mined."""
+    await anchoring.request(session, caller.pseudonym)
+    # After the response: the request's transaction must be over before anchoring opens its own.
+    background.add_task(anchoring.try_anchor)
+    return Response(status_code=202, headers={"Location": "log/anchors"})
