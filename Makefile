@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-PYTHON ?= $(shell for p in python3.12 python3.11 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' && { command -v $$p; break; }; done)
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && { command -v $$p; break; }; done)
 # uv does not read pip's find-links, and a folder of wheels named there is the only way to torch on a closed network.
 PIP_FIND_LINKS ?= $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null | tr '\n ' ',,' | sed 's/,*$$//')
 ifneq ($(strip $(PIP_FIND_LINKS)),)
@@ -66,6 +66,14 @@ contracts/.venv/.ok: contracts/pyproject.toml contracts/constraints.txt | .venv/
 node_modules/.ok: package.json package-lock.json
 	@command -v node >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20)' || { echo "refi needs Node 20 or newer with npm on the PATH; get it from https://nodejs.org/" >&2; exit 3; }
 	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.refi/forge/.ok: foundry.toml $(shell find contracts tests/contracts -name '*.sol' -not -path '*/.venv/*' 2>/dev/null) | node_modules/.ok
+	forge build -q
+	@touch $@
+
+.refi/zk/.ok: circuits/circuits.json $(wildcard circuits/*.circom circuits/lib/*.circom circuits/prover/*.py) | .venv/.ok node_modules/.ok
+	.venv/bin/python -m circuits.prover setup var_16_90 --folder .refi/zk >/dev/null
 	@touch $@
 
 clean: ## remove everything that the other targets made

@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     rpc_url: str = "http://127.0.0.1:8545"
     rpc_timeout: timedelta = timedelta(seconds=10)
     deployments_dir: Path = Path("deployments")
+    proving_keys_dir: Path = Path(".refi/zk")
     keystore_password: SecretStr = SecretStr("")
 
     # http

@@ -111,21 +111,11 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check an evidence pack; nothing inside it is trusted."""
-    from backend.cli.verify import verify_pack
+    from backend.cli.verify import trusted, verify_pack
     from backend.settings import Settings
 
-    code = verify_pack(
-        pack,
-        deployments=Settings().deployments_dir,
-        network=network,
-        contract=contract,
-        chain_id=chain_id,
-        attestor=attestor,
-        rpc=rpc or [],
-        model=model,
-        returns=returns,
-        as_json=as_json,
-    )
+    named = trusted(Settings().deployments_dir, network, contract, chain_id, attestor)
+    code = verify_pack(pack, named, rpc=rpc or [], model=model, returns=returns, as_json=as_json)
     raise typer.Exit(code)
 
 
