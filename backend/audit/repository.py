@@ -145,6 +145,15 @@ async def entries_between(session: AsyncSession, start: int, end: int) -> list[s
     return list((await session.scalars(query)).all())
 
 
+async def entries_at(session: AsyncSession, indices: Sequence[int]) -> dict[int, str]:
+    """Return the entries at the indices."""
+    found = {}
+    for at in range(0, len(indices), KEYS_A_QUERY):
+        query = select(EntryRow.index, EntryRow.entry).where(EntryRow.index.in_(indices[at : at + KEYS_A_QUERY]))
+        found.update({row[0]: row[1] for row in await session.execute(query)})
+    return found
+
+
 async def nodes_at(session: AsyncSession, positions: Iterable[int]) -> dict[int, bytes]:
     """Return the stored hashes at the positions."""
     wanted, found = sorted(set(positions)), {}

@@ -202,6 +202,13 @@ class LogReader:
             raise NotFound(f"the log has no entry {index}")
         return found[0]
 
+    async def entries_at(self, session: AsyncSession, indices: Sequence[int]) -> list[str]:
+        """Return the exact texts of several entries, in the order asked for."""
+        found = await repository.entries_at(session, indices)
+        if missing := [index for index in indices if index not in found]:
+            raise NotFound(f"the log has no entry {missing[0]}")
+        return [found[index] for index in indices]
+
     async def tile(self, session: AsyncSession, level: int, address: TileAddress) -> bytes:
         """Return the hashes of a tile."""
         if not 0 <= level <= MAX_TILE_LEVEL:

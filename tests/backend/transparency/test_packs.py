@@ -1,0 +1,287 @@
+"""The packs that are handed out are the packs that the verifier accepts, and show no more than they may."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from backend.accounts.endpoints import signed_in
+from backend.accounts.types import Caller, Role
+from backend.anchoring.service import AnchorService
+from backend.audit.models import RecordRow
+from backend.audit.service import AuditJournal, LogReader, Sequencer
+from backend.kernel.canonical import JsonValue, canonical_json, encode_bytes
+from backend.kernel.errors import Conflict, NotFound
+from backend.kit.db import Database
+from backend.transparency.endpoints import router
+from backend.transparency.engine.verifier import Report, verify
+from backend.transparency.service import PackBuilder
+from backend.transparency.types import NoParts, Pack, PackParts
+from tests.fakes import FakeChain, FakeClock, FakeSigner, client_of, serve
+
+ORIGIN = "refi.trading/test"
+TRADER = encode_bytes(b"\x01" * 32)
+OTHER = encode_bytes(b"\x02" * 32)
+WALLET = "0x" + "ab" * 20
+WORD = "0x" + "01" * 32
+LOG_CHECKS = (
+    "format",
+    "log identity",
+    "commitment",
+    "leaf",
+    "inclusion",
+    "checkpoint signature",
+    "consistency",
+)
+FULL_CHECKS = (*LOG_CHECKS, "disclosed fields", "account chain", "heads")
+
+
+class FakeParts:
+    """Knows a part for every record that could have one."""
+
+    async def model(self, session: Any, fields: Mapping[str, Any]) -> Mapping[str, JsonValue] | None:
+        """Return a model for orders."""
+        del session
+        return {"sha256": "0" * 64} if fields["event"].startswith("order.") else None
+
+    async def compliance(self, session: Any, fields: Mapping[str, Any]) -> Mapping[str, JsonValue] | None:
+        """Return no receipt."""
+        del session, fields
+        return None
+
+    async def var(self, session: Any, fields: Mapping[str, Any]) -> Mapping[str, JsonValue] | None:
+        """Return an attestation for every closed epoch."""
+        del session
+        shared = ("subject", "epoch", "position_commitment")
+        return {name: fields[name] for name in shared} | {"anchor_index": 0}
+
+
+class Desk:
+    """A log with two accounts' trades, a chain, and the builder of packs."""
+
+    def __init__(self, database: Database, parts: PackParts) -> None:
+        self.database = database
+        self.clock, self.signer = FakeClock(), FakeSigner()
+        self.chain = FakeChain(self.signer)
+        self.key = self.signer.log_public_key()
+        self.chain.register_log(ORIGIN, self.key)
+        self.journal, self.reader = AuditJournal(self.clock), LogReader()
+        self.anchoring = AnchorService(
+            database,
+            self.chain,
+            self.reader,
+            self.journal,
+            self.clock,
+            origin=ORIGIN,
+            public_key=self.key,
+            chain_id=self.chain.id,
+        )
+        self.packs = self.builder(parts)
+
+    def builder(self, parts: PackParts) -> PackBuilder:
+        """Return a builder that knows these parts."""
+        return PackBuilder(
+            self.database, self.reader, self.anchoring, self.journal, parts, origin=ORIGIN, public_key=self.key
+        )
+
+    async def log(self, account: str, event: str, **fields: JsonValue) -> None:
+        """Record an event and integrate it."""
+        async with self.database.transaction() as session:
+            await self.journal.record(session, account, event, fields, actor="trader", policy="1")
+        await Sequencer(self.database, self.signer, self.clock, ORIGIN).integrate()
+
+    def check(self, pack: Pack) -> Report:
+        """Let the verifier check a pack, naming the contract."""
+        return verify(canonical_json(pack), contract=self.anchoring.contract, chain_id=self.chain.id)
+
+    async def disclosures(self) -> list[Mapping[str, Any]]:
+        """Return what was logged about disclosures."""
+        async with self.database.reading() as session:
+            query = select(RecordRow.fields).where(RecordRow.event == "evidence.disclosed")
+            return [json.loads(text) for text in await session.scalars(query)]
+
+
+@pytest.fixture
+async def desk(database: Database) -> Desk:
+    """Return a desk: entries 0 to 5 anchored, 6 and 7 only in the log. The trader's are 0, 1, 3, 4 and 6."""
+    made = Desk(database, NoParts())
+    closed: dict[str, JsonValue] = {"subject": WALLET, "epoch": 16_953, "position_commitment": WORD}
+    await made.log(TRADER, "account.opened", **closed)
+    await made.log(TRADER, "order.filled", instrument="AAPL", price="187.25")
+    await made.log(OTHER, "account.opened", **closed)
+    await made.log(TRADER, "order.refused", reason="var_limit")
+    await made.log(TRADER, "epoch.closed", **closed)
+    await made.log(OTHER, "order.filled", instrument="MSFT")
+    await made.anchoring.anchor_now()
+    await made.log(TRADER, "order.filled", instrument="AAPL")
+    await made.log(OTHER, "order.filled", instrument="AAPL")
+    return made
+
+
+def results(report: Report) -> dict[str, str]:
+    return {check.name: check.result for check in report.checks}
+
+
+def passed(report: Report) -> set[str]:
+    return {name for name, result in results(report).items() if result == "pass"}
+
+
+async def test_the_verifier_accepts_an_owners_pack(desk: Desk) -> None:
+    pack = await desk.packs.owner(TRADER, 1)
+    report = desk.check(pack)
+    assert report.ok
+    assert passed(report) >= set(FULL_CHECKS)
+    assert results(report)["anchor on chain"] == "skipped"
+
+
+async def test_an_owners_pack_shows_the_record_and_the_chain_to_the_anchored_head(desk: Desk) -> None:
+    pack: Any = await desk.packs.owner(TRADER, 1)
+    assert [entry["index"] for entry in pack["entries"]] == [1, 3, 4]
+    named, between, closed = [set(entry["disclosed"]) for entry in pack["entries"]]
+    assert named == {
+        *("account", "actor", "clock", "event", "instrument"),
+        *("policy", "prev", "price", "seq", "ts_event", "ts_recorded"),
+    }
+    assert between == {"account", "event", "prev", "seq"}
+    assert closed == {"account", "epoch", "event", "position_commitment", "prev", "seq", "subject"}
+    assert pack["entries"][0]["disclosed"]["price"]["value"] == "187.25"
+    assert (pack["heads"]["id"], pack["heads"]["count"]) == (TRADER, 4)
+    assert (pack["anchor"]["index"], pack["anchor"]["size"]) == (0, 6)
+    assert pack["checkpoint"].split("\n")[1] == "8"
+
+
+async def test_a_public_pack_holds_no_heads_and_no_disclosure(desk: Desk) -> None:
+    pack: Any = await desk.builder(FakeParts()).public(1)
+    assert [entry["disclosed"] for entry in pack["entries"]] == [{}]
+    assert not {"heads", "model", "compliance", "var"} & pack.keys()
+    assert passed(desk.check(pack)) == set(LOG_CHECKS)
+    assert await desk.disclosures() == []
+
+
+async def test_a_public_pack_of_an_attested_epoch_shows_what_the_attestation_names(desk: Desk) -> None:
+    attested: Any = await desk.builder(FakeParts()).public(4)
+    unattested: Any = await desk.packs.public(4)
+    assert set(attested["entries"][0]["disclosed"]) == {"event", "subject", "epoch", "position_commitment"}
+    assert attested["var"]["subject"] == WALLET
+    assert "heads" not in attested
+    assert unattested["entries"][0]["disclosed"] == {}
+    assert "var" not in unattested
+
+
+async def test_parts_of_other_stages_are_passed_on(desk: Desk) -> None:
+    pack: Any = await desk.builder(FakeParts()).owner(TRADER, 1)
+    assert pack["model"] == {"sha256": "0" * 64}
+    assert pack["var"]["epoch"] == 16_953
+    assert "compliance" not in pack
+
+
+async def test_handing_out_a_disclosure_is_in_the_log(desk: Desk) -> None:
+    await desk.packs.owner(TRADER, 3)
+    await desk.packs.regulator(OTHER, 3)
+    first, second = await desk.disclosures()
+    assert (first["entry"], first["of_account"], first["actor"]) == (3, TRADER, TRADER)
+    assert "reason" in first["fields"]
+    assert second["actor"] == OTHER
+    assert first["account"] not in {TRADER, OTHER}
+
+
+async def test_nobody_gets_the_full_pack_of_anothers_record(desk: Desk) -> None:
+    with pytest.raises(NotFound):
+        await desk.packs.owner(OTHER, 1)
+    assert await desk.disclosures() == []
+
+
+async def test_an_entry_that_is_not_anchored_yet_or_not_there_has_no_pack(desk: Desk) -> None:
+    with pytest.raises(Conflict):
+        await desk.packs.owner(TRADER, 6)
+    with pytest.raises(Conflict):
+        await desk.packs.public(7)
+    with pytest.raises(NotFound):
+        await desk.packs.public(8)
+    with pytest.raises(NotFound):
+        await desk.packs.public(1, 1)
+    await desk.anchoring.anchor_now()
+    assert (await desk.packs.public(7))["format"] == "refi-evidence/1"
+
+
+async def test_a_pack_can_name_an_earlier_anchor(desk: Desk) -> None:
+    await desk.anchoring.anchor_now()
+    earlier: Any = await desk.packs.owner(TRADER, 1, 0)
+    latest: Any = await desk.packs.owner(TRADER, 1)
+    assert [len(pack["entries"]) for pack in (earlier, latest)] == [3, 4]
+    assert desk.check(earlier).ok
+    assert desk.check(latest).ok
+
+
+async def test_every_entrys_pack_verifies_after_every_growth(desk: Desk) -> None:
+    await desk.anchoring.anchor_now()
+    for index in range(8):
+        public, full = await desk.packs.public(index), await desk.packs.regulator(OTHER, index)
+        assert desk.check(public).ok
+        assert passed(desk.check(full)) >= set(FULL_CHECKS)
+        await desk.log(OTHER, "order.filled")
+
+
+@pytest.mark.parametrize(
+    ("change", "failing"),
+    [
+        (lambda pack: pack["entries"][0]["disclosed"]["price"].update(value="187.26"), "disclosed fields"),
+        (lambda pack: pack["entries"].pop(1), "account chain"),
+        (lambda pack: pack["entries"].pop(), "account chain"),
+        (lambda pack: pack["entries"][0].update(index=2), "inclusion"),
+        (lambda pack: pack["heads"].update(count=5), "heads"),
+        (lambda pack: pack["anchor"].update(size=5), "consistency"),
+        (lambda pack: pack.update(checkpoint=pack["checkpoint"].replace("\n8\n", "\n9\n")), "checkpoint signature"),
+        (lambda pack: pack["anchor"].update(contract="0x" + "22" * 20), "log identity"),
+    ],
+)
+async def test_a_changed_pack_fails_by_name(desk: Desk, change: Any, failing: str) -> None:
+    pack: Any = await desk.packs.owner(TRADER, 1)
+    change(pack)
+    assert results(desk.check(pack))[failing] == "fail"
+
+
+async def test_the_packs_have_the_shape_of_the_published_sample(desk: Desk) -> None:
+    sample = json.loads((Path(__file__).parents[2] / "vectors" / "evidence" / "good" / "sample.refi.json").read_text())
+    pack: Any = await desk.packs.owner(TRADER, 1)
+    assert list(pack) == list(sample)
+    for name in ("anchor", "heads"):
+        assert set(pack[name]) == set(sample[name])
+    assert set(pack["entries"][0]) == set(sample["entries"][0])
+    assert set(pack["entries"][0]["disclosed"]["event"]) == set(sample["entries"][0]["disclosed"]["event"])
+
+
+def caller(pseudonym: str, *roles: Role) -> Caller:
+    return Caller(1, WALLET, pseudonym, frozenset(roles))
+
+
+async def test_over_http_owner_and_regulator_get_full_packs_and_nobody_else(desk: Desk) -> None:
+    app = serve({PackBuilder: desk.packs, Database: desk.database}, router)
+    answers = {}
+    async with client_of(app) as client:
+        answers["public"] = await client.get("/evidence/1")
+        for name, who in {
+            "owner": caller(TRADER, Role.TRADER),
+            "other": caller(OTHER, Role.TRADER, Role.OPERATOR, Role.ADMIN),
+            "regulator": caller(OTHER, Role.REGULATOR),
+        }.items():
+            app.dependency_overrides[signed_in] = lambda who=who: who
+            answers[name] = await client.get("/evidence/1/full")
+        answers["missing"] = await client.get("/evidence/99/full")
+        answers["not anchored"] = await client.get("/evidence/6")
+        answers["malformed"] = await client.get("/evidence/-1")
+    assert {name: answer.status_code for name, answer in answers.items()} == {
+        "public": 200,
+        "owner": 200,
+        "other": 404,
+        "regulator": 200,
+        "missing": 404,
+        "not anchored": 409,
+        "malformed": 422,
+    }
+    assert desk.check(answers["owner"].json()).ok
+    assert answers["owner"].headers["cache-control"] == "no-store"
+    assert len(await desk.disclosures()) == 2
