@@ -1,0 +1,37 @@
+"""Routes of compliance: credentials on chain."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from backend.accounts.endpoints import requires
+from backend.accounts.types import Caller, Role
+from backend.compliance.schemas import Address, CredentialIn, CredentialOut
+from backend.compliance.service import CredentialService
+from backend.compliance.types import CredentialType
+from backend.kit.deps import Transaction, provided
+
+router = APIRouter(prefix="/compliance", tags=["compliance"])
+
+Credentials = Annotated[CredentialService, Depends(provided(CredentialService))]
+Operator = Annotated[Caller, Depends(requires(Role.OPERATOR))]
+
+
+@router.post("/credentials", status_code=201)
+async def issue(body: CredentialIn, credentials: Credentials, session: Transaction, caller: Operator) -> CredentialOut:
+    """Give a wallet a credential on chain, or another end to the one that it has."""
+    issued = await credentials.issue(session, body.address, body.type, body.expires_at, actor=caller.pseudonym)
+    return CredentialOut(**asdict(issued))
+
+
+@router.delete("/credentials")
+async def revoke(
+    credentials: Credentials,
+    session: Transaction,
+    caller: Operator,
+    address: Annotated[Address, Query()],
+    kind: Annotated[CredentialType, Query(alias="type")],
+) -> CredentialOut:
+    """Take a credential from a wallet; its orders are refused from the next block on."""
+    return CredentialOut(**asdict(await credentials.revoke(session, address, kind, actor=caller.pseudonym)))
