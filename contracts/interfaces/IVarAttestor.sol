@@ -16,7 +16,7 @@ interface IVarAttestor {
     /// @param k ceil(W(1-c)): at most k-1 losses exceed the limit
     /// @param limit VaR limit, scale 1e-16 USD, below 2^100
     /// @param esLimit expected-shortfall limit; zero: not attested (the circuits at hand prove none)
-    /// @param circuitHash SHA-256 of the circuit's .r1cs
+    /// @param circuitHash SHA-256 over the circuit's sources, as circuits/README.md says
     /// @param verificationKeyHash keccak256 of `verifier.verifyingKey()`
     /// @param verifier the Groth16 verifier
     struct Policy {
