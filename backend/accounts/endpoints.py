@@ -10,7 +10,17 @@ from starlette.requests import HTTPConnection
 
 from backend.accounts.engine.tokens import random_secret
 from backend.accounts.models import Account
-from backend.accounts.schemas import AccountOut, AccountsOut, LoginIn, MeOut, NonceOut, RolesIn, SessionOut, UserOut
+from backend.accounts.schemas import (
+    AccountOut,
+    AccountsOut,
+    LoginIn,
+    MeOut,
+    NonceOut,
+    RoleIn,
+    RolesIn,
+    SessionOut,
+    UserOut,
+)
 from backend.accounts.service import Accounts
 from backend.accounts.types import Caller, Role, Session, SignInFailed
 from backend.kernel.errors import Forbidden, Invalid, TooLarge, Unauthorized
@@ -61,6 +71,7 @@ def requires(*roles: Role | str) -> Callable[[Caller], Awaitable[Caller]]:
     return check
 
 
+Address = Annotated[str, Path(pattern="^0x[0-9a-fA-F]{40}$")]
 SignedIn = Annotated[Caller, Depends(signed_in)]
 MaybeSignedIn = Annotated[Caller | None, Depends(maybe_signed_in)]
 
@@ -163,9 +174,22 @@ async def list_accounts(accounts: AccountsService, session: Reading, paging: Pag
     return AccountsOut(items=[_account(account) for account in page.items], next_before=page.next_before)
 
 
+@router.post("/accounts/{address}/roles")
+async def add_role(
+    address: Address,
+    body: RoleIn,
+    accounts: AccountsService,
+    session: Transaction,
+    caller: Annotated[Caller, Depends(requires(Role.ADMIN))],
+) -> AccountOut:
+    """Give an account one more role."""
+    known = await accounts.find(session, address=address)
+    return _account(await accounts.set_roles(session, caller, address, known.roles | {body.role}))
+
+
 @router.put("/accounts/{address}/roles")
 async def put_roles(
-    address: Annotated[str, Path(pattern="^0x[0-9a-fA-F]{40}$")],
+    address: Address,
     body: RolesIn,
     accounts: AccountsService,
     session: Transaction,

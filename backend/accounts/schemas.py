@@ -62,6 +62,14 @@ class RolesIn(BaseModel):
     roles: Annotated[list[Role], Field(max_length=len(Role))]
 
 
+class RoleIn(BaseModel):
+    """One more role for an account."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Role
+
+
 class AccountOut(BaseModel):
     """An account as an administrator sees it."""
 

@@ -10,7 +10,7 @@ from siwe import SiweMessage, VerificationError
 
 from backend.accounts.types import SignIn, SignInFailed
 
-STATEMENT = "Sign in to ReFi.Trading. This proves who you are; it moves no funds and grants no approval."
+STATEMENT = "Sign in to ReFi.Trading. This does not move funds."
 # secp256k1's group order, halved: a signature has a twin with s above it, and only one may pass (EIP-2).
 HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 

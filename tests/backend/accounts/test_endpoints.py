@@ -305,6 +305,18 @@ async def test_the_first_administrator_is_named_by_the_settings_and_gives_roles(
     assert changes[1].fields["roles_after"] == ["regulator", "trader"]
 
 
+async def test_one_more_role_leaves_the_others(site: Site) -> None:
+    async with site.browser() as admin, site.browser() as trader:
+        await site.sign_in(admin, ADMIN)
+        await site.sign_in(trader, TRADER)
+        url = f"/api/v1/accounts/{TRADER.address}/roles"
+        assert (await trader.post(url, json={"role": "admin"})).status_code == 403
+        await admin.post(url, json={"role": "operator"})
+        answer = await admin.post(url, json={"role": "regulator"})
+        assert (await admin.post(url, json={"role": "king"})).status_code == 422
+    assert answer.json()["roles"] == ["operator", "regulator", "trader"]
+
+
 async def test_the_last_administrator_cannot_step_down(site: Site) -> None:
     async with site.browser() as admin, site.browser() as trader:
         await site.sign_in(admin, ADMIN)
