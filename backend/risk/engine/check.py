@@ -1,0 +1,119 @@
+"""The risk gate's arithmetic: one order against the limits, exact in Decimal and integers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, localcontext
+
+from backend.compliance.types import ClearedDecision
+from backend.kernel.canonical import decimal_string
+from backend.kernel.fixed import PRECISION, PRICE_DECIMALS, QUANTITY_DECIMALS, to_units
+from backend.kernel.refusal import Refused
+from backend.market.types import ReturnsWindow
+from backend.risk.engine.var import Book, book
+from backend.risk.types import Portfolio, RiskLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that an order is judged by; money in USD.
+
+    price_day: the day that the order's price belongs to. window: None when there is no history for a VaR.
+    """
+
+    portfolio: Portfolio
+    limits: RiskLimits
+    cap: Decimal
+    var_limit: Decimal
+    today: date
+    price_day: date | None
+    window: ReturnsWindow | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Where the account stands before and after an order, USD."""
+
+    exposure: Decimal
+    var_before: Decimal
+    var: Decimal
+
+    def recorded(self) -> dict[str, str]:
+        """Return the figures as plain decimals."""
+        return {
+            "exposure": decimal_string(self.exposure),
+            "var_before": decimal_string(self.var_before),
+            "var": decimal_string(self.var),
+        }
+
+
+def judge(cleared: ClearedDecision, situation: Situation) -> Figures | Refused:
+    """Return the figures after an order that is within every limit, else the first limit that is not kept."""
+    instrument, window = cleared.decision.instrument, situation.window
+    if situation.price_day != situation.today:
+        return Refused("risk", "stale_price", f"the price of {instrument} is not of {situation.today}")
+    if window is None:
+        return Refused("risk", "no_history", f"a VaR needs {situation.limits.window} days of returns")
+    if instrument not in window.universe:
+        return Refused("risk", "outside_universe", f"{instrument} cannot be attested")
+    refused = _not_affordable(cleared, situation)
+    if refused is not None:
+        return refused
+    figures = figures_after(cleared, situation.portfolio, window, situation.limits.confidence)
+    return _beyond(cleared, situation, figures) or figures
+
+
+def _not_affordable(cleared: ClearedDecision, situation: Situation) -> Refused | None:
+    order, limits, portfolio = cleared.decision, situation.limits, situation.portfolio
+    holding = portfolio.holdings.get(order.instrument, Decimal(0))
+    with localcontext(prec=PRECISION):
+        notional = order.quantity * cleared.price
+        needed = notional * (1 + limits.cost_rate)
+    if notional > limits.max_order_notional:
+        return _over("max_order_notional", "the order", notional, limits.max_order_notional)
+    if order.side == "sell" and order.quantity > holding:
+        return _over("insufficient_holding", "the sale", order.quantity, holding)
+    if order.side == "buy" and needed > portfolio.cash:
+        return _over("insufficient_cash", "the order with its costs", needed, portfolio.cash)
+    return None
+
+
+def _beyond(cleared: ClearedDecision, situation: Situation, figures: Figures) -> Refused | None:
+    side = cleared.decision.side
+    if side == "buy" and figures.exposure > situation.cap:
+        return _over("progressive_cap", "the exposure after the order", figures.exposure, situation.cap)
+    lowers = side == "sell" and figures.var <= figures.var_before
+    if not lowers and figures.var > situation.var_limit:
+        return _over("var_limit", "the VaR after the order", figures.var, situation.var_limit)
+    return None
+
+
+def figures_after(
+    cleared: ClearedDecision, portfolio: Portfolio, window: ReturnsWindow, confidence: Decimal
+) -> Figures:
+    """Return gross exposure (USD at the window's closes) after an order, and the VaR before and after it."""
+    order = cleared.decision
+    signed = order.quantity if order.side == "buy" else -order.quantity
+    before = book_of(portfolio.holdings, window)
+    after = before.after(window.universe.index(order.instrument), to_units(signed, QUANTITY_DECIMALS))
+    held = {**portfolio.holdings, order.instrument: portfolio.holdings.get(order.instrument, Decimal(0)) + signed}
+    return Figures(exposure_of(held, window), before.var(confidence), after.var(confidence))
+
+
+def book_of(holdings: Mapping[str, Decimal], window: ReturnsWindow) -> Book:
+    """Return the daily P&L of holdings over the window, exact."""
+    quantities = [to_units(holdings.get(name, Decimal(0)), QUANTITY_DECIMALS) for name in window.universe]
+    prices = [to_units(price, PRICE_DECIMALS) for price in window.prices]
+    return book(quantities, prices, window.returns)
+
+
+def exposure_of(holdings: Mapping[str, Decimal], window: ReturnsWindow) -> Decimal:
+    """Return gross exposure in USD at the window's closes."""
+    prices = dict(zip(window.universe, window.prices, strict=True))
+    with localcontext(prec=PRECISION):
+        return sum((abs(quantity) * prices[name] for name, quantity in holdings.items() if quantity), Decimal(0))
+
+
+def _over(rule: str, what: str, value: Decimal, limit: Decimal) -> Refused:
+    shown, allowed = decimal_string(value), decimal_string(limit)
+    return Refused("risk", rule, f"{what} is {shown}, allowed is {allowed}", {"value": shown, "limit": allowed})

@@ -1,0 +1,85 @@
+"""What the risk gate looks at, and the token that it alone makes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from backend.compliance.types import ClearedDecision
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovedOrder:
+    """A cleared decision within every limit; only the risk gate builds it, and it is executed once."""
+
+    cleared: ClearedDecision
+    risk_decision: str
+    account_switch: int
+    platform_switch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Portfolio:
+    """What an account has: cash in USD, holdings in shares."""
+
+    cash: Decimal
+    holdings: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RiskLimits:
+    """The platform's limits; rates are shares of the notional, money in USD, window in trading days.
+
+    cost_rate: the worst that slippage and fee may take. var_limit holds where an account has none of its own.
+    """
+
+    max_order_notional: Decimal
+    var_limit: Decimal
+    drawdown_trip_share: Decimal
+    cost_rate: Decimal
+    confidence: Decimal = Decimal("0.95")
+    window: int = 90
+
+
+@dataclass(frozen=True, slots=True)
+class RiskState:
+    """Where an account stands; USD, None where the market has no price."""
+
+    cap: Decimal
+    exposure: Decimal | None
+    var: Decimal | None
+    var_limit: Decimal
+    halted: bool
+    halts: tuple["Halt", ...] = ()
+
+
+class HaltScope(StrEnum):
+    """Whose orders a halt stops."""
+
+    ACCOUNT = "account"
+    PLATFORM = "platform"
+
+
+class SwitchState(StrEnum):
+    """ARMED lets orders pass; TRIPPED and REVIEW do not. REVIEW comes before ARMED again."""
+
+    ARMED = "armed"
+    TRIPPED = "tripped"
+    REVIEW = "review"
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """One trip of a switch and what became of it; subject is the wallet, empty for the platform.
+
+    by_system: the platform tripped it, not a person.
+    """
+
+    id: int
+    scope: HaltScope
+    subject: str
+    state: SwitchState
+    reason: str
+    by_system: bool
+    tripped_at: datetime
