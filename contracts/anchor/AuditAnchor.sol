@@ -19,16 +19,14 @@ contract AuditAnchor is IAuditAnchor, Ownable {
     mapping(bytes32 logId => mapping(uint256 index => bytes32 word)) private _anchors;
     mapping(bytes32 logId => mapping(address account => bool)) public isAnchorer;
 
-    constructor(
-        address initialOwner
-    ) Ownable(initialOwner) {}
+    constructor(address initialOwner) Ownable(initialOwner) {}
 
     /// @inheritdoc IAuditAnchor
-    function registerLog(
-        string calldata origin,
-        bytes32 publicKey,
-        address[] calldata anchorers
-    ) external onlyOwner returns (bytes32 logId) {
+    function registerLog(string calldata origin, bytes32 publicKey, address[] calldata anchorers)
+        external
+        onlyOwner
+        returns (bytes32 logId)
+    {
         return _register(bytes32(0), origin, publicKey, anchorers);
     }
 
@@ -47,22 +45,13 @@ contract AuditAnchor is IAuditAnchor, Ownable {
     }
 
     /// @inheritdoc IAuditAnchor
-    function setAnchorer(
-        bytes32 logId,
-        address account,
-        bool allowed
-    ) external onlyOwner {
+    function setAnchorer(bytes32 logId, address account, bool allowed) external onlyOwner {
         _requireRegistered(logId);
         _setAnchorer(logId, account, allowed);
     }
 
     /// @inheritdoc IAuditAnchor
-    function anchor(
-        bytes32 logId,
-        Head calldata previous,
-        Head calldata next,
-        bytes32[] calldata proof
-    ) external {
+    function anchor(bytes32 logId, Head calldata previous, Head calldata next, bytes32[] calldata proof) external {
         if (!isAnchorer[logId][msg.sender]) revert NotAnchorer(logId, msg.sender);
         uint256 index = _requireOpen(logId);
         bool isFirst = _requirePrevious(logId, index, previous);
@@ -77,27 +66,20 @@ contract AuditAnchor is IAuditAnchor, Ownable {
     }
 
     /// @inheritdoc IAuditAnchor
-    function anchorAt(
-        bytes32 logId,
-        uint256 index
-    ) external view returns (bytes32) {
+    function anchorAt(bytes32 logId, uint256 index) external view returns (bytes32) {
         if (index >= _logs[logId].count) revert UnknownAnchor(logId, index);
         return _anchors[logId][index];
     }
 
     /// @inheritdoc IAuditAnchor
-    function anchorCount(
-        bytes32 logId
-    ) external view returns (uint256) {
+    function anchorCount(bytes32 logId) external view returns (uint256) {
         return _logs[logId].count;
     }
 
-    function _register(
-        bytes32 predecessor,
-        string calldata origin,
-        bytes32 publicKey,
-        address[] calldata anchorers
-    ) private returns (bytes32 logId) {
+    function _register(bytes32 predecessor, string calldata origin, bytes32 publicKey, address[] calldata anchorers)
+        private
+        returns (bytes32 logId)
+    {
         logId = keccak256(abi.encode(origin, publicKey, block.chainid, address(this)));
         if (_logs[logId].isRegistered) revert LogExists(logId);
         _logs[logId].isRegistered = true;
@@ -107,24 +89,16 @@ contract AuditAnchor is IAuditAnchor, Ownable {
         }
     }
 
-    function _setAnchorer(
-        bytes32 logId,
-        address account,
-        bool allowed
-    ) private {
+    function _setAnchorer(bytes32 logId, address account, bool allowed) private {
         isAnchorer[logId][account] = allowed;
         emit AnchorerSet(logId, account, allowed);
     }
 
-    function _requireRegistered(
-        bytes32 logId
-    ) private view {
+    function _requireRegistered(bytes32 logId) private view {
         if (!_logs[logId].isRegistered) revert UnknownLog(logId);
     }
 
-    function _requireOpen(
-        bytes32 logId
-    ) private view returns (uint256 count) {
+    function _requireOpen(bytes32 logId) private view returns (uint256 count) {
         Log memory log = _logs[logId];
         if (!log.isRegistered) revert UnknownLog(logId);
         if (log.isSucceeded) revert LogSucceeded(logId, successorOf[logId]);
@@ -133,11 +107,11 @@ contract AuditAnchor is IAuditAnchor, Ownable {
 
     /// @dev Holds `previous` against the anchor that the next one must extend: the log's own last or, for the first
     /// one, the last of the nearest predecessor that has any. Where there is none, `previous` must be zero.
-    function _requirePrevious(
-        bytes32 logId,
-        uint256 count,
-        Head calldata previous
-    ) private view returns (bool isFirst) {
+    function _requirePrevious(bytes32 logId, uint256 count, Head calldata previous)
+        private
+        view
+        returns (bool isFirst)
+    {
         bytes32 holder = logId;
         while (count == 0 && holder != bytes32(0)) {
             holder = predecessorOf[holder];
@@ -149,11 +123,7 @@ contract AuditAnchor is IAuditAnchor, Ownable {
         if (actual != expected) revert WrongPrevious(expected, actual);
     }
 
-    function _wordOf(
-        bytes32 logId,
-        uint256 index,
-        Head calldata head
-    ) private pure returns (bytes32) {
+    function _wordOf(bytes32 logId, uint256 index, Head calldata head) private pure returns (bytes32) {
         return keccak256(abi.encode(logId, index, head.size, head.root, head.headsRoot));
     }
 }

@@ -13,10 +13,7 @@ contract CredentialRegistry is ICredentialRegistry, PolicyProtected {
     mapping(bytes32 ccid => EnumerableSet.Bytes32Set types) private _types;
     mapping(bytes32 ccid => mapping(bytes32 credentialTypeId => Credential)) private _credentials;
 
-    constructor(
-        address initialOwner,
-        address policyEngine
-    ) PolicyProtected(initialOwner, policyEngine) {}
+    constructor(address initialOwner, address policyEngine) PolicyProtected(initialOwner, policyEngine) {}
 
     /// @inheritdoc ICredentialRegistry
     function typeAndVersion() external pure returns (string memory) {
@@ -30,7 +27,7 @@ contract CredentialRegistry is ICredentialRegistry, PolicyProtected {
         uint40 expiresAt,
         bytes calldata credentialData,
         bytes calldata context
-    ) external runPolicyWithContext(context) {
+    ) external nonReentrant runPolicyWithContext(context) {
         _register(ccid, credentialTypeId, expiresAt, credentialData);
     }
 
@@ -41,7 +38,7 @@ contract CredentialRegistry is ICredentialRegistry, PolicyProtected {
         uint40 expiresAt,
         bytes[] calldata credentialDatas,
         bytes calldata context
-    ) external runPolicyWithContext(context) {
+    ) external nonReentrant runPolicyWithContext(context) {
         if (credentialTypeIds.length != credentialDatas.length) {
             revert LengthMismatch(credentialTypeIds.length, credentialDatas.length);
         }
@@ -51,11 +48,11 @@ contract CredentialRegistry is ICredentialRegistry, PolicyProtected {
     }
 
     /// @inheritdoc ICredentialRegistry
-    function removeCredential(
-        bytes32 ccid,
-        bytes32 credentialTypeId,
-        bytes calldata context
-    ) external runPolicyWithContext(context) {
+    function removeCredential(bytes32 ccid, bytes32 credentialTypeId, bytes calldata context)
+        external
+        nonReentrant
+        runPolicyWithContext(context)
+    {
         _requireFound(ccid, credentialTypeId);
         delete _credentials[ccid][credentialTypeId];
         // slither-disable-next-line unused-return
@@ -64,12 +61,11 @@ contract CredentialRegistry is ICredentialRegistry, PolicyProtected {
     }
 
     /// @inheritdoc ICredentialRegistry
-    function renewCredential(
-        bytes32 ccid,
-        bytes32 credentialTypeId,
-        uint40 expiresAt,
-        bytes calldata context
-    ) external runPolicyWithContext(context) {
+    function renewCredential(bytes32 ccid, bytes32 credentialTypeId, uint40 expiresAt, bytes calldata context)
+        external
+        nonReentrant
+        runPolicyWithContext(context)
+    {
         _requireFound(ccid, credentialTypeId);
         if (_isPast(expiresAt)) revert CredentialExpired(ccid, credentialTypeId, expiresAt);
         Credential storage credential = _credentials[ccid][credentialTypeId];
@@ -78,11 +74,11 @@ contract CredentialRegistry is ICredentialRegistry, PolicyProtected {
     }
 
     /// @inheritdoc ICredentialValidator
-    function validateAll(
-        bytes32 ccid,
-        bytes32[] calldata credentialTypeIds,
-        bytes calldata
-    ) external view returns (bool) {
+    function validateAll(bytes32 ccid, bytes32[] calldata credentialTypeIds, bytes calldata)
+        external
+        view
+        returns (bool)
+    {
         for (uint256 i = 0; i < credentialTypeIds.length; i++) {
             if (!_holds(ccid, credentialTypeIds[i])) return false;
         }
@@ -90,35 +86,27 @@ contract CredentialRegistry is ICredentialRegistry, PolicyProtected {
     }
 
     /// @inheritdoc ICredentialValidator
-    function validate(
-        bytes32 ccid,
-        bytes32 credentialTypeId,
-        bytes calldata
-    ) external view returns (bool) {
+    function validate(bytes32 ccid, bytes32 credentialTypeId, bytes calldata) external view returns (bool) {
         return _holds(ccid, credentialTypeId);
     }
 
     /// @inheritdoc ICredentialRegistry
-    function isCredentialExpired(
-        bytes32 ccid,
-        bytes32 credentialTypeId
-    ) external view returns (bool) {
+    function isCredentialExpired(bytes32 ccid, bytes32 credentialTypeId) external view returns (bool) {
         _requireFound(ccid, credentialTypeId);
         return _isPast(_credentials[ccid][credentialTypeId].expiresAt);
     }
 
     /// @inheritdoc ICredentialRegistry
-    function getCredentialTypes(
-        bytes32 ccid
-    ) external view returns (bytes32[] memory) {
+    function getCredentialTypes(bytes32 ccid) external view returns (bytes32[] memory) {
         return _types[ccid].values();
     }
 
     /// @inheritdoc ICredentialRegistry
-    function getCredentials(
-        bytes32 ccid,
-        bytes32[] calldata credentialTypeIds
-    ) external view returns (Credential[] memory credentials) {
+    function getCredentials(bytes32 ccid, bytes32[] calldata credentialTypeIds)
+        external
+        view
+        returns (Credential[] memory credentials)
+    {
         credentials = new Credential[](credentialTypeIds.length);
         for (uint256 i = 0; i < credentialTypeIds.length; i++) {
             credentials[i] = getCredential(ccid, credentialTypeIds[i]);
@@ -126,46 +114,33 @@ contract CredentialRegistry is ICredentialRegistry, PolicyProtected {
     }
 
     /// @inheritdoc ICredentialRegistry
-    function getCredential(
-        bytes32 ccid,
-        bytes32 credentialTypeId
-    ) public view returns (Credential memory) {
+    function getCredential(bytes32 ccid, bytes32 credentialTypeId) public view returns (Credential memory) {
         _requireFound(ccid, credentialTypeId);
         return _credentials[ccid][credentialTypeId];
     }
 
-    function _register(
-        bytes32 ccid,
-        bytes32 credentialTypeId,
-        uint40 expiresAt,
-        bytes calldata credentialData
-    ) private {
-        if (ccid == bytes32(0) || credentialTypeId == bytes32(0)) revert InvalidCredential(ccid, credentialTypeId);
+    function _register(bytes32 ccid, bytes32 credentialTypeId, uint40 expiresAt, bytes calldata credentialData)
+        private
+    {
+        if (ccid == bytes32(0) || credentialTypeId == bytes32(0)) {
+            revert InvalidCredential(ccid, credentialTypeId);
+        }
         if (_isPast(expiresAt)) revert CredentialExpired(ccid, credentialTypeId, expiresAt);
         if (!_types[ccid].add(credentialTypeId)) revert CredentialAlreadyRegistered(ccid, credentialTypeId);
         _credentials[ccid][credentialTypeId] = Credential(expiresAt, credentialData);
         emit CredentialRegistered(ccid, credentialTypeId, expiresAt, credentialData);
     }
 
-    function _holds(
-        bytes32 ccid,
-        bytes32 credentialTypeId
-    ) private view returns (bool) {
+    function _holds(bytes32 ccid, bytes32 credentialTypeId) private view returns (bool) {
         return _types[ccid].contains(credentialTypeId) && !_isPast(_credentials[ccid][credentialTypeId].expiresAt);
     }
 
-    function _requireFound(
-        bytes32 ccid,
-        bytes32 credentialTypeId
-    ) private view {
+    function _requireFound(bytes32 ccid, bytes32 credentialTypeId) private view {
         if (!_types[ccid].contains(credentialTypeId)) revert CredentialNotFound(ccid, credentialTypeId);
     }
 
-    function _isPast(
-        uint40 expiresAt
-    ) private view returns (bool) {
+    function _isPast(uint40 expiresAt) private view returns (bool) {
         // Credentials end by the block's clock; a sequencer's seconds do not matter for terms of days.
-        // slither-disable-next-line timestamp
         return expiresAt != 0 && expiresAt <= block.timestamp;
     }
 }

@@ -12,10 +12,7 @@ contract IdentityRegistry is IIdentityRegistry, PolicyProtected {
     mapping(address account => bytes32 ccid) private _identities;
     mapping(bytes32 ccid => EnumerableSet.AddressSet accounts) private _accounts;
 
-    constructor(
-        address initialOwner,
-        address policyEngine
-    ) PolicyProtected(initialOwner, policyEngine) {}
+    constructor(address initialOwner, address policyEngine) PolicyProtected(initialOwner, policyEngine) {}
 
     /// @inheritdoc IIdentityRegistry
     function typeAndVersion() external pure returns (string memory) {
@@ -23,20 +20,20 @@ contract IdentityRegistry is IIdentityRegistry, PolicyProtected {
     }
 
     /// @inheritdoc IIdentityRegistry
-    function registerIdentity(
-        bytes32 ccid,
-        address account,
-        bytes calldata context
-    ) external runPolicyWithContext(context) {
+    function registerIdentity(bytes32 ccid, address account, bytes calldata context)
+        external
+        nonReentrant
+        runPolicyWithContext(context)
+    {
         _register(ccid, account);
     }
 
     /// @inheritdoc IIdentityRegistry
-    function registerIdentities(
-        bytes32[] calldata ccids,
-        address[] calldata accounts,
-        bytes calldata context
-    ) external runPolicyWithContext(context) {
+    function registerIdentities(bytes32[] calldata ccids, address[] calldata accounts, bytes calldata context)
+        external
+        nonReentrant
+        runPolicyWithContext(context)
+    {
         if (ccids.length != accounts.length) revert LengthMismatch(ccids.length, accounts.length);
         for (uint256 i = 0; i < ccids.length; i++) {
             _register(ccids[i], accounts[i]);
@@ -44,11 +41,11 @@ contract IdentityRegistry is IIdentityRegistry, PolicyProtected {
     }
 
     /// @inheritdoc IIdentityRegistry
-    function removeIdentity(
-        bytes32 ccid,
-        address account,
-        bytes calldata context
-    ) external runPolicyWithContext(context) {
+    function removeIdentity(bytes32 ccid, address account, bytes calldata context)
+        external
+        nonReentrant
+        runPolicyWithContext(context)
+    {
         if (ccid == bytes32(0) || _identities[account] != ccid) revert IdentityNotFound(ccid, account);
         delete _identities[account];
         // slither-disable-next-line unused-return
@@ -57,23 +54,16 @@ contract IdentityRegistry is IIdentityRegistry, PolicyProtected {
     }
 
     /// @inheritdoc IIdentityRegistry
-    function getIdentity(
-        address account
-    ) external view returns (bytes32) {
+    function getIdentity(address account) external view returns (bytes32) {
         return _identities[account];
     }
 
     /// @inheritdoc IIdentityRegistry
-    function getAccounts(
-        bytes32 ccid
-    ) external view returns (address[] memory) {
+    function getAccounts(bytes32 ccid) external view returns (address[] memory) {
         return _accounts[ccid].values();
     }
 
-    function _register(
-        bytes32 ccid,
-        address account
-    ) private {
+    function _register(bytes32 ccid, address account) private {
         if (ccid == bytes32(0) || account == address(0)) revert InvalidIdentity(ccid, account);
         if (_identities[account] != bytes32(0)) revert IdentityAlreadyRegistered(_identities[account], account);
         _identities[account] = ccid;

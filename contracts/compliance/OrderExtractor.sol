@@ -18,9 +18,11 @@ contract OrderExtractor is IExtractor {
     }
 
     /// @inheritdoc IExtractor
-    function extract(
-        IPolicyEngine.Payload calldata payload
-    ) external pure returns (IPolicyEngine.Parameter[] memory parameters) {
+    function extract(IPolicyEngine.Payload calldata payload)
+        external
+        pure
+        returns (IPolicyEngine.Parameter[] memory parameters)
+    {
         if (payload.selector != IOrderGate.submitOrder.selector) {
             revert IPolicyEngine.UnsupportedSelector(payload.selector);
         }

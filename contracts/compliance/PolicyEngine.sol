@@ -28,13 +28,13 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
     mapping(bytes4 selector => address extractor) private _extractors;
     mapping(address policy => address mapper) private _mappers;
     mapping(address policy => uint256 version) private _configVersions;
+    // Written through references, which slither does not follow.
+    // slither-disable-next-line uninitialized-state
     mapping(address target => mapping(bytes4 selector => address[])) private _policies;
     mapping(address target => mapping(bytes4 selector => mapping(address policy => bytes32[] names))) private _names;
 
     /// @param admin Holder of every role
-    constructor(
-        address admin
-    ) {
+    constructor(address admin) {
         _grantRole(DEFAULT_ADMIN_ROLE, admin);
         _grantRole(ADMIN_ROLE, admin);
         _grantRole(POLICY_CONFIG_ADMIN_ROLE, admin);
@@ -60,56 +60,40 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
     }
 
     /// @inheritdoc IPolicyEngine
-    function setDefaultPolicyAllow(
-        bool defaultAllow
-    ) external onlyRole(ADMIN_ROLE) {
+    function setDefaultPolicyAllow(bool defaultAllow) external onlyRole(ADMIN_ROLE) {
         defaultAllows = defaultAllow;
         emit DefaultPolicyAllowSet(defaultAllow);
     }
 
     /// @inheritdoc IPolicyEngine
-    function setTargetDefaultPolicyAllow(
-        address target,
-        bool defaultAllow
-    ) external onlyRole(ADMIN_ROLE) {
+    function setTargetDefaultPolicyAllow(address target, bool defaultAllow) external onlyRole(ADMIN_ROLE) {
         targetDefault[target] = defaultAllow ? Default.Allow : Default.Refuse;
         emit TargetDefaultPolicyAllowSet(target, defaultAllow);
     }
 
     /// @inheritdoc IPolicyEngine
-    function setExtractor(
-        bytes4 selector,
-        address extractor
-    ) external onlyRole(ADMIN_ROLE) {
+    function setExtractor(bytes4 selector, address extractor) external onlyRole(ADMIN_ROLE) {
         _setExtractor(selector, extractor);
     }
 
     /// @inheritdoc IPolicyEngine
-    function setExtractors(
-        bytes4[] calldata selectors,
-        address extractor
-    ) external onlyRole(ADMIN_ROLE) {
+    function setExtractors(bytes4[] calldata selectors, address extractor) external onlyRole(ADMIN_ROLE) {
         for (uint256 i = 0; i < selectors.length; i++) {
             _setExtractor(selectors[i], extractor);
         }
     }
 
     /// @inheritdoc IPolicyEngine
-    function setPolicyMapper(
-        address policy,
-        address mapper
-    ) external onlyRole(ADMIN_ROLE) {
+    function setPolicyMapper(address policy, address mapper) external onlyRole(ADMIN_ROLE) {
         _mappers[policy] = mapper;
         emit PolicyMapperSet(policy, mapper);
     }
 
     /// @inheritdoc IPolicyEngine
-    function addPolicy(
-        address target,
-        bytes4 selector,
-        address policy,
-        bytes32[] calldata policyParameterNames
-    ) external onlyRole(ADMIN_ROLE) {
+    function addPolicy(address target, bytes4 selector, address policy, bytes32[] calldata policyParameterNames)
+        external
+        onlyRole(ADMIN_ROLE)
+    {
         uint256 position = _policies[target][selector].length;
         _insert(target, selector, policy, policyParameterNames, position);
         emit PolicyAdded(target, selector, policy, position, policyParameterNames);
@@ -130,11 +114,7 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
     }
 
     /// @inheritdoc IPolicyEngine
-    function removePolicy(
-        address target,
-        bytes4 selector,
-        address policy
-    ) external onlyRole(ADMIN_ROLE) {
+    function removePolicy(address target, bytes4 selector, address policy) external onlyRole(ADMIN_ROLE) {
         address[] storage chain = _policies[target][selector];
         uint256 length = chain.length;
         uint256 position = _positionOf(chain, policy);
@@ -166,9 +146,7 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
     }
 
     /// @inheritdoc IPolicyEngine
-    function run(
-        Payload calldata payload
-    ) external {
+    function run(Payload calldata payload) external {
         (address[] memory chain, bytes[][] memory values, Parameter[] memory extracted, uint256 asked) =
             _judge(msg.sender, payload);
         emit PolicyRunComplete(payload.sender, msg.sender, payload.selector, extracted, payload.context);
@@ -183,57 +161,39 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
     }
 
     /// @inheritdoc IPolicyEngine
-    function check(
-        Payload calldata payload
-    ) external view {
+    function check(Payload calldata payload) external view {
         // slither-disable-next-line unused-return
         _judge(msg.sender, payload);
     }
 
     /// @inheritdoc IPolicyEngine
-    function getExtractor(
-        bytes4 selector
-    ) external view returns (address) {
+    function getExtractor(bytes4 selector) external view returns (address) {
         return _extractors[selector];
     }
 
     /// @inheritdoc IPolicyEngine
-    function getPolicyMapper(
-        address policy
-    ) external view returns (address) {
+    function getPolicyMapper(address policy) external view returns (address) {
         return _mappers[policy];
     }
 
     /// @inheritdoc IPolicyEngine
-    function getPolicies(
-        address target,
-        bytes4 selector
-    ) external view returns (address[] memory) {
+    function getPolicies(address target, bytes4 selector) external view returns (address[] memory) {
         return _policies[target][selector];
     }
 
     /// @inheritdoc IPolicyEngine
-    function getPolicyConfigVersion(
-        address policy
-    ) external view returns (uint256) {
+    function getPolicyConfigVersion(address policy) external view returns (uint256) {
         return _configVersions[policy];
     }
 
-    function _setExtractor(
-        bytes4 selector,
-        address extractor
-    ) private {
+    function _setExtractor(bytes4 selector, address extractor) private {
         _extractors[selector] = extractor;
         emit ExtractorSet(selector, extractor);
     }
 
-    function _insert(
-        address target,
-        bytes4 selector,
-        address policy,
-        bytes32[] calldata names,
-        uint256 position
-    ) private {
+    function _insert(address target, bytes4 selector, address policy, bytes32[] calldata names, uint256 position)
+        private
+    {
         address[] storage chain = _policies[target][selector];
         uint256 length = chain.length;
         if (length >= MAX_POLICIES) revert TooManyPolicies(target, selector, MAX_POLICIES);
@@ -252,10 +212,7 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
     /// @return values Their parameters
     /// @return extracted The call's parameters
     /// @return asked How many policies were asked until one allowed or the chain ended
-    function _judge(
-        address target,
-        Payload calldata payload
-    )
+    function _judge(address target, Payload calldata payload)
         private
         view
         returns (address[] memory chain, bytes[][] memory values, Parameter[] memory extracted, uint256 asked)
@@ -274,12 +231,11 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
         }
     }
 
-    function _ask(
-        address target,
-        address policy,
-        bytes[] memory values,
-        Payload calldata payload
-    ) private view returns (bool allowed) {
+    function _ask(address target, address policy, bytes[] memory values, Payload calldata payload)
+        private
+        view
+        returns (bool allowed)
+    {
         // slither-disable-next-line calls-loop
         try IPolicy(policy).run(payload.sender, target, payload.selector, values, payload.context) returns (
             PolicyResult result
@@ -292,9 +248,7 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
         }
     }
 
-    function _extract(
-        Payload calldata payload
-    ) private view returns (Parameter[] memory) {
+    function _extract(Payload calldata payload) private view returns (Parameter[] memory) {
         address extractor = _extractors[payload.selector];
         if (extractor == address(0)) return new Parameter[](0);
         try IExtractor(extractor).extract(payload) returns (Parameter[] memory extracted) {
@@ -304,12 +258,11 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
         }
     }
 
-    function _valuesFor(
-        address target,
-        address policy,
-        Parameter[] memory extracted,
-        Payload calldata payload
-    ) private view returns (bytes[] memory values) {
+    function _valuesFor(address target, address policy, Parameter[] memory extracted, Payload calldata payload)
+        private
+        view
+        returns (bytes[] memory values)
+    {
         address mapper = _mappers[policy];
         if (mapper != address(0)) {
             // slither-disable-next-line calls-loop
@@ -326,25 +279,17 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
         }
     }
 
-    function _allowsByDefault(
-        address target
-    ) private view returns (bool) {
+    function _allowsByDefault(address target) private view returns (bool) {
         Default own = targetDefault[target];
         return own == Default.Inherited ? defaultAllows : own == Default.Allow;
     }
 
-    function _positionOf(
-        address[] storage chain,
-        address policy
-    ) private view returns (uint256 position) {
+    function _positionOf(address[] storage chain, address policy) private view returns (uint256 position) {
         uint256 length = chain.length;
         while (position < length && chain[position] != policy) position++;
     }
 
-    function _valueOf(
-        bytes32 name,
-        Parameter[] memory extracted
-    ) private pure returns (bytes memory) {
+    function _valueOf(bytes32 name, Parameter[] memory extracted) private pure returns (bytes memory) {
         for (uint256 i = 0; i < extracted.length; i++) {
             if (extracted[i].name == name) return extracted[i].value;
         }

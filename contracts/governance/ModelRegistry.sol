@@ -10,11 +10,7 @@ contract ModelRegistry is IModelRegistry, Ownable {
     mapping(address account => bool) public isProposer;
     mapping(bytes32 modelHash => Model) private _models;
 
-    constructor(
-        address timelock,
-        address initialGuardian,
-        address[] memory proposers
-    ) Ownable(timelock) {
+    constructor(address timelock, address initialGuardian, address[] memory proposers) Ownable(timelock) {
         _setGuardian(initialGuardian);
         for (uint256 i = 0; i < proposers.length; i++) {
             _setProposer(proposers[i], true);
@@ -37,9 +33,7 @@ contract ModelRegistry is IModelRegistry, Ownable {
     }
 
     /// @inheritdoc IModelRegistry
-    function approve(
-        bytes32 modelHash
-    ) external onlyOwner {
+    function approve(bytes32 modelHash) external onlyOwner {
         State actual = _models[modelHash].state;
         if (actual != State.Proposed) revert WrongState(modelHash, actual);
         _models[modelHash].state = State.Approved;
@@ -47,9 +41,7 @@ contract ModelRegistry is IModelRegistry, Ownable {
     }
 
     /// @inheritdoc IModelRegistry
-    function promote(
-        bytes32 modelHash
-    ) external onlyOwner {
+    function promote(bytes32 modelHash) external onlyOwner {
         State actual = _models[modelHash].state;
         if (actual != State.Approved && actual != State.Retired) revert WrongState(modelHash, actual);
         _models[modelHash].state = State.Production;
@@ -57,9 +49,7 @@ contract ModelRegistry is IModelRegistry, Ownable {
     }
 
     /// @inheritdoc IModelRegistry
-    function retire(
-        bytes32 modelHash
-    ) external onlyOwner {
+    function retire(bytes32 modelHash) external onlyOwner {
         State actual = _models[modelHash].state;
         if (actual != State.Production) revert WrongState(modelHash, actual);
         _models[modelHash].state = State.Retired;
@@ -67,9 +57,7 @@ contract ModelRegistry is IModelRegistry, Ownable {
     }
 
     /// @inheritdoc IModelRegistry
-    function revoke(
-        bytes32 modelHash
-    ) external {
+    function revoke(bytes32 modelHash) external {
         if (msg.sender != guardian) revert NotGuardian(msg.sender);
         State actual = _models[modelHash].state;
         if (actual == State.None || actual == State.Revoked) revert WrongState(modelHash, actual);
@@ -78,52 +66,36 @@ contract ModelRegistry is IModelRegistry, Ownable {
     }
 
     /// @inheritdoc IModelRegistry
-    function setProposer(
-        address account,
-        bool allowed
-    ) external onlyOwner {
+    function setProposer(address account, bool allowed) external onlyOwner {
         _setProposer(account, allowed);
     }
 
     /// @inheritdoc IModelRegistry
-    function setGuardian(
-        address account
-    ) external onlyOwner {
+    function setGuardian(address account) external onlyOwner {
         _setGuardian(account);
     }
 
     /// @inheritdoc IModelRegistry
-    function stateOf(
-        bytes32 modelHash
-    ) external view returns (State) {
+    function stateOf(bytes32 modelHash) external view returns (State) {
         return _models[modelHash].state;
     }
 
     /// @inheritdoc IModelRegistry
-    function isApproved(
-        bytes32 modelHash
-    ) external view returns (bool) {
+    function isApproved(bytes32 modelHash) external view returns (bool) {
         return _models[modelHash].state == State.Production;
     }
 
     /// @inheritdoc IModelRegistry
-    function modelOf(
-        bytes32 modelHash
-    ) external view returns (Model memory) {
+    function modelOf(bytes32 modelHash) external view returns (Model memory) {
         return _models[modelHash];
     }
 
-    function _setProposer(
-        address account,
-        bool allowed
-    ) private {
+    function _setProposer(address account, bool allowed) private {
         isProposer[account] = allowed;
         emit ProposerSet(account, allowed);
     }
 
-    function _setGuardian(
-        address account
-    ) private {
+    function _setGuardian(address account) private {
         // Zero is a choice: nobody revokes.
         // slither-disable-next-line missing-zero-check
         guardian = account;

@@ -34,12 +34,7 @@ contract RefiGovernor is
     uint48 public constant INITIAL_VOTE_EXTENSION = 1 days;
     uint256 public constant INITIAL_QUORUM_PERCENT = 4;
 
-    constructor(
-        IVotes token,
-        TimelockController timelock,
-        uint256 threshold,
-        address guardian
-    )
+    constructor(IVotes token, TimelockController timelock, uint256 threshold, address guardian)
         Governor("RefiGovernor")
         GovernorSettings(INITIAL_VOTING_DELAY, INITIAL_VOTING_PERIOD, threshold)
         GovernorVotes(token)
@@ -51,23 +46,27 @@ contract RefiGovernor is
     }
 
     /// @inheritdoc Governor
-    function state(
-        uint256 proposalId
-    ) public view override(Governor, GovernorTimelockControl) returns (ProposalState) {
+    function state(uint256 proposalId) public view override(Governor, GovernorTimelockControl) returns (ProposalState) {
         return super.state(proposalId);
     }
 
     /// @inheritdoc Governor
-    function proposalNeedsQueuing(
-        uint256 proposalId
-    ) public view override(Governor, GovernorTimelockControl) returns (bool) {
+    function proposalNeedsQueuing(uint256 proposalId)
+        public
+        view
+        override(Governor, GovernorTimelockControl)
+        returns (bool)
+    {
         return super.proposalNeedsQueuing(proposalId);
     }
 
     /// @inheritdoc Governor
-    function proposalDeadline(
-        uint256 proposalId
-    ) public view override(Governor, GovernorPreventLateQuorum) returns (uint256) {
+    function proposalDeadline(uint256 proposalId)
+        public
+        view
+        override(Governor, GovernorPreventLateQuorum)
+        returns (uint256)
+    {
         return super.proposalDeadline(proposalId);
     }
 
@@ -76,9 +75,7 @@ contract RefiGovernor is
         return super.proposalThreshold();
     }
 
-    function _tallyUpdated(
-        uint256 proposalId
-    ) internal override(Governor, GovernorPreventLateQuorum) {
+    function _tallyUpdated(uint256 proposalId) internal override(Governor, GovernorPreventLateQuorum) {
         super._tallyUpdated(proposalId);
     }
 
@@ -111,10 +108,12 @@ contract RefiGovernor is
         return super._cancel(targets, values, calldatas, descriptionHash);
     }
 
-    function _validateCancel(
-        uint256 proposalId,
-        address caller
-    ) internal view override(Governor, GovernorProposalGuardian) returns (bool) {
+    function _validateCancel(uint256 proposalId, address caller)
+        internal
+        view
+        override(Governor, GovernorProposalGuardian)
+        returns (bool)
+    {
         return super._validateCancel(proposalId, caller);
     }
 

@@ -10,10 +10,7 @@ import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 /// @notice Fixed supply; a vote counts only when delegated. The clock is the block's time, not its number.
 /// @dev Nobody may mint, pause or take.
 contract RefiToken is ERC20Permit, ERC20Votes {
-    constructor(
-        address holder,
-        uint256 supply
-    ) ERC20("ReFi.Trading", "REFI") ERC20Permit("ReFi.Trading") {
+    constructor(address holder, uint256 supply) ERC20("ReFi.Trading", "REFI") ERC20Permit("ReFi.Trading") {
         _mint(holder, supply);
     }
 
@@ -28,17 +25,11 @@ contract RefiToken is ERC20Permit, ERC20Votes {
     }
 
     /// @inheritdoc ERC20Permit
-    function nonces(
-        address owner
-    ) public view override(ERC20Permit, Nonces) returns (uint256) {
+    function nonces(address owner) public view override(ERC20Permit, Nonces) returns (uint256) {
         return super.nonces(owner);
     }
 
-    function _update(
-        address from,
-        address to,
-        uint256 value
-    ) internal override(ERC20, ERC20Votes) {
+    function _update(address from, address to, uint256 value) internal override(ERC20, ERC20Votes) {
         super._update(from, to, value);
     }
 }

@@ -44,11 +44,9 @@ interface IAuditAnchor {
     /// @param origin The checkpoints' origin line
     /// @param publicKey The Ed25519 key that signs checkpoints
     /// @return logId keccak256(abi.encode(origin, publicKey, chain id, address of this contract))
-    function registerLog(
-        string calldata origin,
-        bytes32 publicKey,
-        address[] calldata anchorers
-    ) external returns (bytes32 logId);
+    function registerLog(string calldata origin, bytes32 publicKey, address[] calldata anchorers)
+        external
+        returns (bytes32 logId);
 
     /// @notice Register the log that goes on where another one ends; its first anchor extends that one's last
     function registerSuccessor(
@@ -59,47 +57,26 @@ interface IAuditAnchor {
     ) external returns (bytes32 logId);
 
     /// @notice Name or dismiss an anchorer
-    function setAnchorer(
-        bytes32 logId,
-        address account,
-        bool allowed
-    ) external;
+    function setAnchorer(bytes32 logId, address account, bool allowed) external;
 
     /// @notice Anchor a larger tree
     /// @param previous The head anchored last (for a successor's first anchor the predecessor's last), zero where none
     /// @param next The head to anchor
     /// @param proof RFC 9162 consistency proof from `previous` to `next`, empty where there is none before
-    function anchor(
-        bytes32 logId,
-        Head calldata previous,
-        Head calldata next,
-        bytes32[] calldata proof
-    ) external;
+    function anchor(bytes32 logId, Head calldata previous, Head calldata next, bytes32[] calldata proof) external;
 
     /// @notice The stored word of an anchor
-    function anchorAt(
-        bytes32 logId,
-        uint256 index
-    ) external view returns (bytes32);
+    function anchorAt(bytes32 logId, uint256 index) external view returns (bytes32);
 
     /// @notice How many anchors the log has
-    function anchorCount(
-        bytes32 logId
-    ) external view returns (uint256);
+    function anchorCount(bytes32 logId) external view returns (uint256);
 
     /// @notice Whether an account may anchor the log
-    function isAnchorer(
-        bytes32 logId,
-        address account
-    ) external view returns (bool);
+    function isAnchorer(bytes32 logId, address account) external view returns (bool);
 
     /// @notice The log that goes on after this one, zero for none
-    function successorOf(
-        bytes32 logId
-    ) external view returns (bytes32);
+    function successorOf(bytes32 logId) external view returns (bytes32);
 
     /// @notice The log that this one goes on from, zero for none
-    function predecessorOf(
-        bytes32 logId
-    ) external view returns (bytes32);
+    function predecessorOf(bytes32 logId) external view returns (bytes32);
 }

@@ -59,40 +59,23 @@ interface ICredentialRegistry is ICredentialValidator {
     ) external;
 
     /// @notice Take a credential
-    function removeCredential(
-        bytes32 ccid,
-        bytes32 credentialTypeId,
-        bytes calldata context
-    ) external;
+    function removeCredential(bytes32 ccid, bytes32 credentialTypeId, bytes calldata context) external;
 
     /// @notice Give a credential another end
-    function renewCredential(
-        bytes32 ccid,
-        bytes32 credentialTypeId,
-        uint40 expiresAt,
-        bytes calldata context
-    ) external;
+    function renewCredential(bytes32 ccid, bytes32 credentialTypeId, uint40 expiresAt, bytes calldata context) external;
 
     /// @notice Whether the credential's end has passed
-    function isCredentialExpired(
-        bytes32 ccid,
-        bytes32 credentialTypeId
-    ) external view returns (bool);
+    function isCredentialExpired(bytes32 ccid, bytes32 credentialTypeId) external view returns (bool);
 
     /// @notice The types of the identity's credentials, expired ones too
-    function getCredentialTypes(
-        bytes32 ccid
-    ) external view returns (bytes32[] memory);
+    function getCredentialTypes(bytes32 ccid) external view returns (bytes32[] memory);
 
     /// @notice One credential
-    function getCredential(
-        bytes32 ccid,
-        bytes32 credentialTypeId
-    ) external view returns (Credential memory);
+    function getCredential(bytes32 ccid, bytes32 credentialTypeId) external view returns (Credential memory);
 
     /// @notice Several credentials
-    function getCredentials(
-        bytes32 ccid,
-        bytes32[] calldata credentialTypeIds
-    ) external view returns (Credential[] memory);
+    function getCredentials(bytes32 ccid, bytes32[] calldata credentialTypeIds)
+        external
+        view
+        returns (Credential[] memory);
 }

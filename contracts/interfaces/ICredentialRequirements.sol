@@ -78,37 +78,24 @@ interface ICredentialRequirements {
     );
 
     /// @notice Ask for something more
-    function addCredentialRequirement(
-        CredentialRequirementInput calldata input
-    ) external;
+    function addCredentialRequirement(CredentialRequirementInput calldata input) external;
 
     /// @notice Ask for it no longer
-    function removeCredentialRequirement(
-        bytes32 requirementId
-    ) external;
+    function removeCredentialRequirement(bytes32 requirementId) external;
 
     /// @notice One requirement
-    function getCredentialRequirement(
-        bytes32 requirementId
-    ) external view returns (CredentialRequirement memory);
+    function getCredentialRequirement(bytes32 requirementId) external view returns (CredentialRequirement memory);
 
     /// @notice The ids of all requirements
     function getCredentialRequirementIds() external view returns (bytes32[] memory);
 
     /// @notice Look a type up in one more place
-    function addCredentialSource(
-        CredentialSourceInput calldata input
-    ) external;
+    function addCredentialSource(CredentialSourceInput calldata input) external;
 
     /// @notice Look a type up there no longer
-    function removeCredentialSource(
-        bytes32 credentialTypeId,
-        address identityRegistry,
-        address credentialRegistry
-    ) external;
+    function removeCredentialSource(bytes32 credentialTypeId, address identityRegistry, address credentialRegistry)
+        external;
 
     /// @notice Where a type is looked up
-    function getCredentialSources(
-        bytes32 credentialTypeId
-    ) external view returns (CredentialSource[] memory);
+    function getCredentialSources(bytes32 credentialTypeId) external view returns (CredentialSource[] memory);
 }

@@ -5,16 +5,11 @@ pragma solidity 0.8.37;
 /// @notice ABI of Chainlink ACE 1.0.0
 interface ICredentialValidator {
     /// @notice Whether the credential is there and has not expired
-    function validate(
-        bytes32 ccid,
-        bytes32 credentialTypeId,
-        bytes calldata context
-    ) external view returns (bool);
+    function validate(bytes32 ccid, bytes32 credentialTypeId, bytes calldata context) external view returns (bool);
 
     /// @notice Whether all of them are there and have not expired
-    function validateAll(
-        bytes32 ccid,
-        bytes32[] calldata credentialTypeIds,
-        bytes calldata context
-    ) external view returns (bool);
+    function validateAll(bytes32 ccid, bytes32[] calldata credentialTypeIds, bytes calldata context)
+        external
+        view
+        returns (bool);
 }

@@ -10,7 +10,5 @@ interface IExtractor {
     function typeAndVersion() external pure returns (string memory);
 
     /// @notice The call's parameters by name
-    function extract(
-        IPolicyEngine.Payload calldata payload
-    ) external view returns (IPolicyEngine.Parameter[] memory);
+    function extract(IPolicyEngine.Payload calldata payload) external view returns (IPolicyEngine.Parameter[] memory);
 }

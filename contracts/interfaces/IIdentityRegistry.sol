@@ -23,33 +23,17 @@ interface IIdentityRegistry {
     function typeAndVersion() external pure returns (string memory);
 
     /// @notice Give an account its identity
-    function registerIdentity(
-        bytes32 ccid,
-        address account,
-        bytes calldata context
-    ) external;
+    function registerIdentity(bytes32 ccid, address account, bytes calldata context) external;
 
     /// @notice Give several accounts their identities
-    function registerIdentities(
-        bytes32[] calldata ccids,
-        address[] calldata accounts,
-        bytes calldata context
-    ) external;
+    function registerIdentities(bytes32[] calldata ccids, address[] calldata accounts, bytes calldata context) external;
 
     /// @notice Take an account's identity
-    function removeIdentity(
-        bytes32 ccid,
-        address account,
-        bytes calldata context
-    ) external;
+    function removeIdentity(bytes32 ccid, address account, bytes calldata context) external;
 
     /// @notice The account's identity, zero for none
-    function getIdentity(
-        address account
-    ) external view returns (bytes32);
+    function getIdentity(address account) external view returns (bytes32);
 
     /// @notice The identity's accounts
-    function getAccounts(
-        bytes32 ccid
-    ) external view returns (address[] memory);
+    function getAccounts(bytes32 ccid) external view returns (address[] memory);
 }

@@ -10,7 +10,5 @@ interface IMapper {
     function typeAndVersion() external pure returns (string memory);
 
     /// @notice The policy's parameters
-    function map(
-        IPolicyEngine.Parameter[] calldata extractedParameters
-    ) external view returns (bytes[] memory);
+    function map(IPolicyEngine.Parameter[] calldata extractedParameters) external view returns (bytes[] memory);
 }

@@ -68,48 +68,29 @@ interface IModelRegistry {
     ) external;
 
     /// @notice Approve a proposed model
-    function approve(
-        bytes32 modelHash
-    ) external;
+    function approve(bytes32 modelHash) external;
 
     /// @notice Let an approved (or retired) model decide orders
-    function promote(
-        bytes32 modelHash
-    ) external;
+    function promote(bytes32 modelHash) external;
 
     /// @notice Take a model out of production
-    function retire(
-        bytes32 modelHash
-    ) external;
+    function retire(bytes32 modelHash) external;
 
     /// @notice Ban a model for good
-    function revoke(
-        bytes32 modelHash
-    ) external;
+    function revoke(bytes32 modelHash) external;
 
     /// @notice Name or dismiss a proposer
-    function setProposer(
-        address account,
-        bool allowed
-    ) external;
+    function setProposer(address account, bool allowed) external;
 
     /// @notice Name the guardian
-    function setGuardian(
-        address account
-    ) external;
+    function setGuardian(address account) external;
 
     /// @notice The model's state
-    function stateOf(
-        bytes32 modelHash
-    ) external view returns (State);
+    function stateOf(bytes32 modelHash) external view returns (State);
 
     /// @notice Whether the model may decide orders: only in production
-    function isApproved(
-        bytes32 modelHash
-    ) external view returns (bool);
+    function isApproved(bytes32 modelHash) external view returns (bool);
 
     /// @notice What was proposed, and its state
-    function modelOf(
-        bytes32 modelHash
-    ) external view returns (Model memory);
+    function modelOf(bytes32 modelHash) external view returns (Model memory);
 }

@@ -16,10 +16,5 @@ interface IOrderGate {
     /// @param instrument The ticker in ASCII, padded with zeros on the right
     /// @param notional Size in USD x 1e6
     /// @param modelHash SHA-256 of the model that decided, zero where a person did
-    function submitOrder(
-        address account,
-        bytes32 instrument,
-        uint256 notional,
-        bytes32 modelHash
-    ) external;
+    function submitOrder(address account, bytes32 instrument, uint256 notional, bytes32 modelHash) external;
 }

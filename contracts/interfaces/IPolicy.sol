@@ -16,14 +16,10 @@ interface IPolicy is IERC165 {
     function typeAndVersion() external pure returns (string memory);
 
     /// @notice The engine added the policy to a chain
-    function onInstall(
-        bytes4 selector
-    ) external;
+    function onInstall(bytes4 selector) external;
 
     /// @notice The engine took the policy out of a chain
-    function onUninstall(
-        bytes4 selector
-    ) external;
+    function onUninstall(bytes4 selector) external;
 
     /// @notice Judge a call; refusal is a revert with IPolicyEngine.PolicyRejected
     /// @param caller Who called the protected function
@@ -31,13 +27,10 @@ interface IPolicy is IERC165 {
     /// @param selector The protected function
     /// @param parameters The values of the names given at installation, in that order
     /// @param context The call's context
-    function run(
-        address caller,
-        address subject,
-        bytes4 selector,
-        bytes[] calldata parameters,
-        bytes calldata context
-    ) external view returns (IPolicyEngine.PolicyResult);
+    function run(address caller, address subject, bytes4 selector, bytes[] calldata parameters, bytes calldata context)
+        external
+        view
+        returns (IPolicyEngine.PolicyResult);
 
     /// @notice Change state after a call was let through
     function postRun(

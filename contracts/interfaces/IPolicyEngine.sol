@@ -123,40 +123,23 @@ interface IPolicyEngine {
     function detach() external;
 
     /// @notice Set the extractor of a selector, for every target
-    function setExtractor(
-        bytes4 selector,
-        address extractor
-    ) external;
+    function setExtractor(bytes4 selector, address extractor) external;
 
     /// @notice Set one extractor for several selectors
-    function setExtractors(
-        bytes4[] calldata selectors,
-        address extractor
-    ) external;
+    function setExtractors(bytes4[] calldata selectors, address extractor) external;
 
     /// @notice The selector's extractor, zero where calls have no parameters for policies
-    function getExtractor(
-        bytes4 selector
-    ) external view returns (address);
+    function getExtractor(bytes4 selector) external view returns (address);
 
     /// @notice Set a mapper that makes a policy's parameters instead of choosing them by name
-    function setPolicyMapper(
-        address policy,
-        address mapper
-    ) external;
+    function setPolicyMapper(address policy, address mapper) external;
 
     /// @notice The policy's mapper, zero for none
-    function getPolicyMapper(
-        address policy
-    ) external view returns (address);
+    function getPolicyMapper(address policy) external view returns (address);
 
     /// @notice Append a policy to a chain
-    function addPolicy(
-        address target,
-        bytes4 selector,
-        address policy,
-        bytes32[] calldata policyParameterNames
-    ) external;
+    function addPolicy(address target, bytes4 selector, address policy, bytes32[] calldata policyParameterNames)
+        external;
 
     /// @notice Insert a policy into a chain
     function addPolicyAt(
@@ -168,17 +151,10 @@ interface IPolicyEngine {
     ) external;
 
     /// @notice Take a policy out of a chain
-    function removePolicy(
-        address target,
-        bytes4 selector,
-        address policy
-    ) external;
+    function removePolicy(address target, bytes4 selector, address policy) external;
 
     /// @notice The chain's policies in their order
-    function getPolicies(
-        address target,
-        bytes4 selector
-    ) external view returns (address[] memory);
+    function getPolicies(address target, bytes4 selector) external view returns (address[] memory);
 
     /// @notice Call a configuration function of a policy that the engine owns
     /// @param configVersion The version that the caller has read; each call raises it by one
@@ -190,29 +166,18 @@ interface IPolicyEngine {
     ) external;
 
     /// @notice How often the policy was configured through the engine
-    function getPolicyConfigVersion(
-        address policy
-    ) external view returns (uint256);
+    function getPolicyConfigVersion(address policy) external view returns (uint256);
 
     /// @notice Whether targets without a default of their own are allowed when all policies continue
-    function setDefaultPolicyAllow(
-        bool defaultAllow
-    ) external;
+    function setDefaultPolicyAllow(bool defaultAllow) external;
 
     /// @notice Whether a target is allowed when all policies continue
-    function setTargetDefaultPolicyAllow(
-        address target,
-        bool defaultAllow
-    ) external;
+    function setTargetDefaultPolicyAllow(address target, bool defaultAllow) external;
 
     /// @notice Revert as `run` would. To ask beforehand: eth_call with the protected contract as the caller.
     /// @dev State changes of policies are not made, so that separate checks do not see each other.
-    function check(
-        Payload calldata payload
-    ) external view;
+    function check(Payload calldata payload) external view;
 
     /// @notice Judge a call of the calling target and make the policies' state changes
-    function run(
-        Payload calldata payload
-    ) external;
+    function run(Payload calldata payload) external;
 }

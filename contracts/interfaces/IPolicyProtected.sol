@@ -13,17 +13,13 @@ interface IPolicyProtected is IERC165 {
     event PolicyEngineDetachFailed(address indexed policyEngine, bytes reason);
 
     /// @notice Put the contract under another engine
-    function attachPolicyEngine(
-        address policyEngine
-    ) external;
+    function attachPolicyEngine(address policyEngine) external;
 
     /// @notice The engine that guards the contract
     function getPolicyEngine() external view returns (address);
 
     /// @notice Keep a context for the caller's next protected call
-    function setContext(
-        bytes calldata context
-    ) external;
+    function setContext(bytes calldata context) external;
 
     /// @notice The context kept for the caller
     function getContext() external view returns (bytes memory);

@@ -6,13 +6,11 @@ library Rfc9162 {
     /// @notice Whether the tree (second, secondRoot) extends the tree (first, firstRoot)
     /// @dev RFC 9162 2.1.4.2, step by step; the case of equal trees has no proof and is the caller's.
     /// @param proof The consistency path
-    function isConsistent(
-        uint64 first,
-        bytes32 firstRoot,
-        uint64 second,
-        bytes32 secondRoot,
-        bytes32[] calldata proof
-    ) internal view returns (bool) {
+    function isConsistent(uint64 first, bytes32 firstRoot, uint64 second, bytes32 secondRoot, bytes32[] calldata proof)
+        internal
+        view
+        returns (bool)
+    {
         if (first == 0 || first >= second || proof.length == 0) return false;
         // Step 2: where first is a power of two its root starts the path.
         uint256 used = (first & (first - 1)) == 0 ? 0 : 1;
@@ -40,13 +38,9 @@ library Rfc9162 {
     }
 
     /// @notice SHA-256(0x01 || left || right)
-    function nodeOf(
-        bytes32 left,
-        bytes32 right
-    ) internal view returns (bytes32 hash) {
+    function nodeOf(bytes32 left, bytes32 right) internal view returns (bytes32 hash) {
         bool success;
         // The free memory beyond the pointer serves as a buffer, so that a long proof does not grow memory.
-        // slither-disable-next-line assembly
         assembly ("memory-safe") {
             let buffer := mload(0x40)
             mstore8(buffer, 0x01)

@@ -12,11 +12,7 @@ import {Policy} from "./Policy.sol";
 contract ApprovedModelPolicy is Policy {
     IModelRegistry public immutable modelRegistry;
 
-    constructor(
-        address engine,
-        address initialOwner,
-        IModelRegistry registry
-    ) Policy(engine, initialOwner) {
+    constructor(address engine, address initialOwner, IModelRegistry registry) Policy(engine, initialOwner) {
         modelRegistry = registry;
     }
 
@@ -26,13 +22,11 @@ contract ApprovedModelPolicy is Policy {
     }
 
     /// @inheritdoc IPolicy
-    function run(
-        address,
-        address,
-        bytes4,
-        bytes[] calldata parameters,
-        bytes calldata
-    ) external view returns (IPolicyEngine.PolicyResult) {
+    function run(address, address, bytes4, bytes[] calldata parameters, bytes calldata)
+        external
+        view
+        returns (IPolicyEngine.PolicyResult)
+    {
         bytes32 modelHash = abi.decode(_only(parameters), (bytes32));
         if (modelHash != bytes32(0) && !modelRegistry.isApproved(modelHash)) {
             revert IPolicyEngine.PolicyRejected("model is not in production");

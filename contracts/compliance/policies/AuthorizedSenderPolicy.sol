@@ -15,11 +15,7 @@ contract AuthorizedSenderPolicy is Policy {
     /// @notice The account may not call any more
     event SenderUnauthorized(address indexed account);
 
-    constructor(
-        address engine,
-        address initialOwner,
-        address[] memory accounts
-    ) Policy(engine, initialOwner) {
+    constructor(address engine, address initialOwner, address[] memory accounts) Policy(engine, initialOwner) {
         for (uint256 i = 0; i < accounts.length; i++) {
             senderAuthorized[accounts[i]] = true;
             emit SenderAuthorized(accounts[i]);
@@ -27,17 +23,13 @@ contract AuthorizedSenderPolicy is Policy {
     }
 
     /// @notice Put an account on the list
-    function authorizeSender(
-        address account
-    ) external onlyOwner {
+    function authorizeSender(address account) external onlyOwner {
         senderAuthorized[account] = true;
         emit SenderAuthorized(account);
     }
 
     /// @notice Take an account off the list
-    function unauthorizeSender(
-        address account
-    ) external onlyOwner {
+    function unauthorizeSender(address account) external onlyOwner {
         senderAuthorized[account] = false;
         emit SenderUnauthorized(account);
     }
@@ -48,13 +40,11 @@ contract AuthorizedSenderPolicy is Policy {
     }
 
     /// @inheritdoc IPolicy
-    function run(
-        address caller,
-        address,
-        bytes4,
-        bytes[] calldata,
-        bytes calldata
-    ) external view returns (IPolicyEngine.PolicyResult) {
+    function run(address caller, address, bytes4, bytes[] calldata, bytes calldata)
+        external
+        view
+        returns (IPolicyEngine.PolicyResult)
+    {
         if (!senderAuthorized[caller]) revert IPolicyEngine.PolicyRejected("sender is not authorized");
         return IPolicyEngine.PolicyResult.Continue;
     }

@@ -20,6 +20,8 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
 
     bytes32[] private _requirementIds;
     mapping(bytes32 requirementId => CredentialRequirement) private _requirements;
+    // Written through references, which slither does not follow.
+    // slither-disable-next-line uninitialized-state
     mapping(bytes32 credentialTypeId => CredentialSource[]) private _sources;
 
     constructor(
@@ -37,16 +39,12 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
     }
 
     /// @inheritdoc ICredentialRequirements
-    function addCredentialRequirement(
-        CredentialRequirementInput calldata input
-    ) external onlyOwner {
+    function addCredentialRequirement(CredentialRequirementInput calldata input) external onlyOwner {
         _addRequirement(input);
     }
 
     /// @inheritdoc ICredentialRequirements
-    function removeCredentialRequirement(
-        bytes32 requirementId
-    ) external onlyOwner {
+    function removeCredentialRequirement(bytes32 requirementId) external onlyOwner {
         CredentialRequirement memory gone = _requirements[requirementId];
         if (gone.minValidations == 0) revert RequirementNotFound(requirementId);
         uint256 last = _requirementIds.length - 1;
@@ -59,18 +57,15 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
     }
 
     /// @inheritdoc ICredentialRequirements
-    function addCredentialSource(
-        CredentialSourceInput calldata input
-    ) external onlyOwner {
+    function addCredentialSource(CredentialSourceInput calldata input) external onlyOwner {
         _addSource(input);
     }
 
     /// @inheritdoc ICredentialRequirements
-    function removeCredentialSource(
-        bytes32 credentialTypeId,
-        address identityRegistry,
-        address credentialRegistry
-    ) external onlyOwner {
+    function removeCredentialSource(bytes32 credentialTypeId, address identityRegistry, address credentialRegistry)
+        external
+        onlyOwner
+    {
         CredentialSource[] storage sources = _sources[credentialTypeId];
         uint256 position = _positionOf(sources, identityRegistry, credentialRegistry);
         uint256 length = sources.length;
@@ -88,13 +83,11 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
     }
 
     /// @inheritdoc IPolicy
-    function run(
-        address,
-        address,
-        bytes4,
-        bytes[] calldata parameters,
-        bytes calldata context
-    ) external view returns (IPolicyEngine.PolicyResult) {
+    function run(address, address, bytes4, bytes[] calldata parameters, bytes calldata context)
+        external
+        view
+        returns (IPolicyEngine.PolicyResult)
+    {
         if (!validate(abi.decode(_only(parameters), (address)), context)) {
             revert IPolicyEngine.PolicyRejected("account identity validation failed");
         }
@@ -102,9 +95,7 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
     }
 
     /// @inheritdoc ICredentialRequirements
-    function getCredentialRequirement(
-        bytes32 requirementId
-    ) external view returns (CredentialRequirement memory) {
+    function getCredentialRequirement(bytes32 requirementId) external view returns (CredentialRequirement memory) {
         return _requirements[requirementId];
     }
 
@@ -114,17 +105,12 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
     }
 
     /// @inheritdoc ICredentialRequirements
-    function getCredentialSources(
-        bytes32 credentialTypeId
-    ) external view returns (CredentialSource[] memory) {
+    function getCredentialSources(bytes32 credentialTypeId) external view returns (CredentialSource[] memory) {
         return _sources[credentialTypeId];
     }
 
     /// @inheritdoc IIdentityValidator
-    function validate(
-        address account,
-        bytes calldata context
-    ) public view returns (bool) {
+    function validate(address account, bytes calldata context) public view returns (bool) {
         uint256 length = _requirementIds.length;
         for (uint256 i = 0; i < length; i++) {
             if (!_isMet(_requirements[_requirementIds[i]], account, context)) return false;
@@ -132,9 +118,7 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
         return length > 0;
     }
 
-    function _addRequirement(
-        CredentialRequirementInput memory input
-    ) private {
+    function _addRequirement(CredentialRequirementInput memory input) private {
         uint256 types = input.credentialTypeIds.length;
         if (_requirements[input.requirementId].minValidations != 0) revert RequirementExists(input.requirementId);
         if (_requirementIds.length >= MAX_REQUIREMENTS) revert TooMany(MAX_REQUIREMENTS);
@@ -150,9 +134,7 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
         );
     }
 
-    function _addSource(
-        CredentialSourceInput memory input
-    ) private {
+    function _addSource(CredentialSourceInput memory input) private {
         CredentialSource[] storage sources = _sources[input.credentialTypeId];
         if (
             input.identityRegistry == address(0) || input.credentialRegistry == address(0)
@@ -166,11 +148,11 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
         emit CredentialSourceAdded(input.credentialTypeId, input.identityRegistry, input.credentialRegistry, address(0));
     }
 
-    function _isMet(
-        CredentialRequirement storage requirement,
-        address account,
-        bytes calldata context
-    ) private view returns (bool) {
+    function _isMet(CredentialRequirement storage requirement, address account, bytes calldata context)
+        private
+        view
+        returns (bool)
+    {
         bytes32[] memory types = requirement.credentialTypeIds;
         bool isInverted = requirement.invert;
         uint256 met = 0;
@@ -182,11 +164,11 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
     }
 
     /// @dev Lists are short (MAX_SOURCES) and the registries are those that the owner named.
-    function _lookUp(
-        bytes32 credentialTypeId,
-        address account,
-        bytes calldata context
-    ) private view returns (bool isKnown, bool holds) {
+    function _lookUp(bytes32 credentialTypeId, address account, bytes calldata context)
+        private
+        view
+        returns (bool isKnown, bool holds)
+    {
         CredentialSource[] memory sources = _sources[credentialTypeId];
         for (uint256 i = 0; i < sources.length && !holds; i++) {
             // slither-disable-next-line calls-loop
@@ -198,11 +180,11 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
         }
     }
 
-    function _positionOf(
-        CredentialSource[] storage sources,
-        address identityRegistry,
-        address credentialRegistry
-    ) private view returns (uint256 position) {
+    function _positionOf(CredentialSource[] storage sources, address identityRegistry, address credentialRegistry)
+        private
+        view
+        returns (uint256 position)
+    {
         uint256 length = sources.length;
         while (
             position < length

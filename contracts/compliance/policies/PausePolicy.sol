@@ -13,18 +13,12 @@ contract PausePolicy is Policy {
     /// @notice The switch was set
     event PauseStateChanged(bool indexed paused);
 
-    constructor(
-        address engine,
-        address initialOwner,
-        bool startsPaused
-    ) Policy(engine, initialOwner) {
+    constructor(address engine, address initialOwner, bool startsPaused) Policy(engine, initialOwner) {
         _set(startsPaused);
     }
 
     /// @notice Pause or resume
-    function setPausedState(
-        bool value
-    ) external onlyOwner {
+    function setPausedState(bool value) external onlyOwner {
         _set(value);
     }
 
@@ -34,20 +28,16 @@ contract PausePolicy is Policy {
     }
 
     /// @inheritdoc IPolicy
-    function run(
-        address,
-        address,
-        bytes4,
-        bytes[] calldata,
-        bytes calldata
-    ) external view returns (IPolicyEngine.PolicyResult) {
+    function run(address, address, bytes4, bytes[] calldata, bytes calldata)
+        external
+        view
+        returns (IPolicyEngine.PolicyResult)
+    {
         if (paused) revert IPolicyEngine.PolicyRejected("contract is paused");
         return IPolicyEngine.PolicyResult.Continue;
     }
 
-    function _set(
-        bool value
-    ) private {
+    function _set(bool value) private {
         paused = value;
         emit PauseStateChanged(value);
     }

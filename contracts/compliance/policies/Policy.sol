@@ -14,44 +14,27 @@ abstract contract Policy is IPolicy, Ownable, ERC165 {
         _;
     }
 
-    constructor(
-        address engine,
-        address initialOwner
-    ) Ownable(initialOwner) {
+    constructor(address engine, address initialOwner) Ownable(initialOwner) {
         // slither-disable-next-line missing-zero-check
         policyEngine = engine;
     }
 
     /// @inheritdoc IPolicy
-    function onInstall(
-        bytes4 selector
-    ) external virtual onlyPolicyEngine {}
+    function onInstall(bytes4 selector) external virtual onlyPolicyEngine {}
 
     /// @inheritdoc IPolicy
-    function onUninstall(
-        bytes4 selector
-    ) external virtual onlyPolicyEngine {}
+    function onUninstall(bytes4 selector) external virtual onlyPolicyEngine {}
 
     /// @inheritdoc IPolicy
-    function postRun(
-        address,
-        address,
-        bytes4,
-        bytes[] calldata,
-        bytes calldata
-    ) external virtual onlyPolicyEngine {}
+    function postRun(address, address, bytes4, bytes[] calldata, bytes calldata) external virtual onlyPolicyEngine {}
 
     /// @inheritdoc IERC165
-    function supportsInterface(
-        bytes4 interfaceId
-    ) public view virtual override(ERC165, IERC165) returns (bool) {
+    function supportsInterface(bytes4 interfaceId) public view virtual override(ERC165, IERC165) returns (bool) {
         return interfaceId == type(IPolicy).interfaceId || super.supportsInterface(interfaceId);
     }
 
     /// @dev The only parameter of a policy that judges one.
-    function _only(
-        bytes[] calldata parameters
-    ) internal pure returns (bytes calldata) {
+    function _only(bytes[] calldata parameters) internal pure returns (bytes calldata) {
         if (parameters.length != 1) revert WrongParameterCount(1, parameters.length);
         return parameters[0];
     }

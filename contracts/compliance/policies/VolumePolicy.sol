@@ -21,26 +21,19 @@ contract VolumePolicy is Policy {
     /// @notice The maximum changed
     event MaxVolumeSet(uint256 maxAmount);
 
-    constructor(
-        address engine,
-        address initialOwner,
-        uint256 minAmount,
-        uint256 maxAmount
-    ) Policy(engine, initialOwner) {
+    constructor(address engine, address initialOwner, uint256 minAmount, uint256 maxAmount)
+        Policy(engine, initialOwner)
+    {
         _set(minAmount, maxAmount);
     }
 
     /// @notice Set the minimum
-    function setMin(
-        uint256 minAmount
-    ) external onlyOwner {
+    function setMin(uint256 minAmount) external onlyOwner {
         _set(minAmount, _max);
     }
 
     /// @notice Set the maximum
-    function setMax(
-        uint256 maxAmount
-    ) external onlyOwner {
+    function setMax(uint256 maxAmount) external onlyOwner {
         _set(_min, maxAmount);
     }
 
@@ -60,13 +53,11 @@ contract VolumePolicy is Policy {
     }
 
     /// @inheritdoc IPolicy
-    function run(
-        address,
-        address,
-        bytes4,
-        bytes[] calldata parameters,
-        bytes calldata
-    ) external view returns (IPolicyEngine.PolicyResult) {
+    function run(address, address, bytes4, bytes[] calldata parameters, bytes calldata)
+        external
+        view
+        returns (IPolicyEngine.PolicyResult)
+    {
         uint256 amount = abi.decode(_only(parameters), (uint256));
         if (amount < _min || amount > _max) {
             revert IPolicyEngine.PolicyRejected("amount outside allowed volume limits");
@@ -74,10 +65,7 @@ contract VolumePolicy is Policy {
         return IPolicyEngine.PolicyResult.Continue;
     }
 
-    function _set(
-        uint256 minAmount,
-        uint256 maxAmount
-    ) private {
+    function _set(uint256 minAmount, uint256 maxAmount) private {
         if (minAmount > maxAmount) revert InvalidLimits(minAmount, maxAmount);
         if (minAmount != _min) emit MinVolumeSet(minAmount);
         if (maxAmount != _max) emit MaxVolumeSet(maxAmount);
