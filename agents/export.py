@@ -15,6 +15,7 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
@@ -116,7 +117,7 @@ def load_model(weights: bytes, description: bytes) -> Model:
     network = QNetwork(sizes)
     try:
         network.load_state_dict(load(weights))
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         raise ValueError("the weights do not fit the architecture") from error
     return Model(network, normaliser, features, actions)
 

@@ -252,7 +252,9 @@ def market_features(bars: Bars) -> Floats:
     if usable < 1:
         return np.empty((bars.close.shape[0], 0, len(_MARKET)))
     columns = [feature(bars)[:, -usable:] for feature in _MARKET.values()]
-    return round_significant(np.stack(columns, axis=-1))
+    computed: Floats = np.stack(columns, axis=-1)
+    # Below 1e-12 there is only rounding error, which would differ from window to window.
+    return round_significant(computed.round(12))
 
 
 def round_significant(values: Floats) -> Floats:

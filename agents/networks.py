@@ -20,7 +20,8 @@ class QNetwork(nn.Module):
         random = np.random.default_rng(seed)
         self.layers = nn.ModuleList()
         for before, after in pairwise(sizes):
-            layer = nn.Linear(before, after)
+            # Made without storage, so that the layer draws no weights from the global generator.
+            layer = nn.Linear(before, after, device="meta").to_empty(device="cpu")
             bound = before**-0.5
             with torch.no_grad():
                 layer.weight.copy_(torch.from_numpy(random.uniform(-bound, bound, (after, before))))

@@ -63,7 +63,7 @@ _compiled_sweep = numba.njit(_sweep)
 
 
 def learn_tabular(
-    mdp: TabularMdp, steps: int, seed: int, step_size: float = 0.1, half_life: float = 1000.0
+    mdp: TabularMdp, steps: int, seed: int, step_size: float = 0.1, half_life: float = 100.0
 ) -> TabularResult:
     """Learn an MDP's action values from `steps` uniformly explored transitions.
 
