@@ -1,0 +1,79 @@
+"""Keeps content as files named by their CIDs, durable before they are named."""
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+
+from backend.kernel.cid import car_archive, file_blocks, file_cid, parse_cid
+from backend.kernel.errors import NotFound, Tampered, Unavailable
+from backend.ports.content_store import Cid
+
+
+class DirectoryStore:
+    """A content store in one folder, with the names that IPFS would give."""
+
+    def __init__(self, root: Path) -> None:
+        self._content = root / "content"
+        self._pins = root / "pins"
+
+    async def put(self, content: bytes) -> Cid:
+        """Store the content and return its CID."""
+        cid = file_cid(content)
+        await asyncio.to_thread(self._write, self._content / cid, content)
+        return cid
+
+    async def get(self, cid: Cid) -> bytes:
+        """Return the content, checked against its CID."""
+        parse_cid(cid)
+        content = await asyncio.to_thread(self._read, cid)
+        if file_cid(content) != cid:
+            raise Tampered("the store holds other bytes under this CID", cid=cid)
+        return content
+
+    async def pin(self, cid: Cid) -> None:
+        """Mark the content as to be kept for good."""
+        if not await self.has(cid):
+            raise NotFound("no such content", cid=cid)
+        await asyncio.to_thread(self._write, self._pins / cid, b"")
+
+    async def has(self, cid: Cid) -> bool:
+        """Tell whether a file of that name is held."""
+        parse_cid(cid)
+        return await asyncio.to_thread((self._content / cid).is_file)
+
+    async def archive(self, cid: Cid) -> bytes:
+        """Return the content as a CARv1 archive, for `ipfs dag import`."""
+        blocks = file_blocks(await self.get(cid))
+        return car_archive(blocks[-1].cid, blocks)
+
+    def _read(self, cid: Cid) -> bytes:
+        try:
+            return (self._content / cid).read_bytes()
+        except FileNotFoundError as error:
+            raise NotFound("no such content", cid=cid) from error
+        except OSError as error:
+            raise Unavailable(f"the content folder cannot be read: {error.strerror}") from error
+
+    def _write(self, path: Path, content: bytes) -> None:
+        if path.is_file() and path.read_bytes() == content:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(file.name).replace(path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            raise Unavailable(f"the content folder cannot be written: {error.strerror}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    # A rename is durable only when its folder is.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
