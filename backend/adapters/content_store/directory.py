@@ -56,9 +56,9 @@ class DirectoryStore:
             raise Unavailable(f"the content folder cannot be read: {error.strerror}") from error
 
     def _write(self, path: Path, content: bytes) -> None:
-        if path.is_file() and path.read_bytes() == content:
-            return
         try:
+            if path.is_file() and path.read_bytes() == content:
+                return
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
                 file.write(content)
