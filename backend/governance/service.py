@@ -1,0 +1,158 @@
+"""Publish a model, put it before the DAO, and follow what the DAO decides."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.artifacts.service import ArtifactService
+from backend.governance import repository
+from backend.governance.engine import model_files, promotion, proposal_id, settle_arguments
+from backend.governance.types import GovernedModel, ModelCids, ModelFiles, Proposal, ProposalState
+from backend.kernel.errors import Conflict, NotFound
+from backend.ports.chain import Chain, Receipt, Reverted
+from backend.ports.clock import Clock
+from backend.ports.governance import Governance, ModelState
+from backend.ports.journal import SYSTEM_ACCOUNT, Journal
+from backend.ports.signer import KeyRole
+
+POLICY = "governance:1"
+REGISTRY = "ModelRegistry"
+GOVERNOR = "RefiGovernor"
+
+
+class ModelService:
+    """Models on their way into production: only the DAO's vote gets them there."""
+
+    def __init__(
+        self, chain: Chain, governance: Governance, artifacts: ArtifactService, journal: Journal, clock: Clock
+    ) -> None:
+        self._chain = chain
+        self._governance = governance
+        self._artifacts = artifacts
+        self._journal = journal
+        self._clock = clock
+
+    async def submit(self, session: AsyncSession, files: Mapping[str, bytes], actor: str) -> GovernedModel:
+        """Pin a model's files, propose it in the registry and return it with the proposal that a voter signs."""
+        model = model_files(files)
+        known = await repository.by_sha256(session, model.sha256)
+        if known is not None:
+            return known
+        cids = await self._pinned(session, model)
+        tx_hash = await self._proposed(model, cids)
+        proposal = self._promotion(model.sha256, cids)
+        added = await repository.add(
+            session,
+            model.sha256,
+            model.feature_schema_sha256,
+            cids,
+            proposal,
+            ModelState.PROPOSED,
+            self._clock.wall(),
+        )
+        if added:
+            fields = {
+                "torchscript_cid": cids.torchscript,
+                "card_cid": cids.card,
+                "report_cid": cids.report,
+                "feature_schema_sha256": model.feature_schema_sha256,
+                "proposal_id": str(proposal_id(proposal)),
+                "tx_hash": tx_hash,
+            }
+            await self._record(session, model.sha256, ModelState.PROPOSED, fields, actor)
+        return await self.find(session, model.sha256)
+
+    async def find(self, session: AsyncSession, sha256: str) -> GovernedModel:
+        """Return a model as it was last seen; raise NotFound."""
+        model = await repository.by_sha256(session, sha256)
+        if model is None:
+            raise NotFound("no such model")
+        return model
+
+    async def newest(self, session: AsyncSession) -> Sequence[GovernedModel]:
+        """Return models newest first."""
+        return await repository.newest(session)
+
+    async def on_chain(self, model: GovernedModel) -> GovernedModel:
+        """Return a model with its state on chain now."""
+        return replace(model, state=await self._governance.model_state(model.sha256))
+
+    async def track(self, session: AsyncSession, number: int) -> tuple[GovernedModel, ProposalState | None]:
+        """Return the model of a proposal and how the proposal stands, None until a voter has sent it."""
+        model = await repository.by_proposal(session, number)
+        if model is None:
+            raise NotFound("no such proposal")
+        return model, await self.proposal_state(model)
+
+    async def proposal_state(self, model: GovernedModel) -> ProposalState | None:
+        """Return how a model's proposal stands, None until a voter has sent it."""
+        try:
+            return ProposalState(await self._chain.call(GOVERNOR, "state", model.proposal_id))
+        except Reverted as error:
+            if error.name != "GovernorNonexistentProposal":
+                raise
+            return None
+
+    async def refresh(self, session: AsyncSession, sha256: str) -> tuple[GovernedModel, ProposalState | None]:
+        """Read a model's state from the chain, record it when it changed, and return it with its proposal's."""
+        model = await self.on_chain(await self.find(session, sha256))
+        proposal = await self.proposal_state(model)
+        if await repository.move(session, sha256, model.state):
+            fields = {"proposal_id": str(model.proposal_id), "torchscript_cid": model.cids.torchscript}
+            await self._record(session, sha256, model.state, fields, SYSTEM_ACCOUNT)
+        return model, proposal
+
+    async def queue(self, session: AsyncSession, sha256: str) -> Receipt:
+        """Relay a successful proposal into the timelock, which anyone may do."""
+        model = await self.find(session, sha256)
+        await self._require(model, ProposalState.SUCCEEDED)
+        return await self._chain.send(KeyRole.OPERATOR, GOVERNOR, "queue", *settle_arguments(model.proposal))
+
+    async def execute(self, session: AsyncSession, sha256: str) -> Receipt:
+        """Relay a proposal out of the timelock once it has waited, which anyone may do, and record the new state."""
+        model = await self.find(session, sha256)
+        await self._require(model, ProposalState.QUEUED)
+        receipt = await self._chain.send(KeyRole.OPERATOR, GOVERNOR, "execute", *settle_arguments(model.proposal))
+        await self.refresh(session, sha256)
+        return receipt
+
+    async def _pinned(self, session: AsyncSession, model: ModelFiles) -> ModelCids:
+        async def pin(kind: str, content: bytes) -> str:
+            return (await self._artifacts.pin(session, kind, content)).cid
+
+        return ModelCids(
+            weights=await pin("model.weights", model.weights),
+            description=await pin("model.description", model.description),
+            torchscript=await pin("model.torchscript", model.torchscript),
+            card=await pin("model.card", model.card),
+            report=await pin("model.report", model.report),
+        )
+
+    async def _proposed(self, model: ModelFiles, cids: ModelCids) -> str:
+        digest = bytes.fromhex(model.sha256)
+        if await self._governance.model_state(model.sha256) is ModelState.NONE:
+            arguments = (digest, cids.torchscript, bytes.fromhex(model.feature_schema_sha256), cids.report)
+            return (await self._chain.send(KeyRole.OPERATOR, REGISTRY, "propose", *arguments)).tx_hash
+        # An earlier submission got as far as the chain: it must have been this one.
+        on_chain = await self._chain.call(REGISTRY, "modelOf", digest)
+        if tuple(on_chain[2:]) != (bytes.fromhex(model.feature_schema_sha256), cids.torchscript, cids.report):
+            raise Conflict("the registry knows this model with other files")
+        events = await self._chain.events(REGISTRY, "ModelProposed", filters={"modelHash": digest})
+        return str(events[0]["tx_hash"]) if events else ""
+
+    def _promotion(self, sha256: str, cids: ModelCids) -> Proposal:
+        digest = bytes.fromhex(sha256)
+        calls = [self._chain.calldata(REGISTRY, step, digest) for step in ("approve", "promote")]
+        return promotion(self._chain.address(GOVERNOR), self._chain.address(REGISTRY), calls, sha256, cids)
+
+    async def _require(self, model: GovernedModel, wanted: ProposalState) -> None:
+        found = await self.proposal_state(model)
+        if found is not wanted:
+            raise Conflict(f"the proposal is {found.name.lower() if found is not None else 'not sent yet'}")
+
+    async def _record(
+        self, session: AsyncSession, sha256: str, state: ModelState, fields: Mapping[str, str], actor: str
+    ) -> None:
+        event, whole = f"model.{state.name.lower()}", {"model": sha256, **fields}
+        await self._journal.record(session, SYSTEM_ACCOUNT, event, whole, actor=actor, policy=POLICY)

@@ -1,0 +1,71 @@
+"""The tables behind VaR attestations: secret salts, closed epochs, published returns, attestations."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Integer, LargeBinary, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.kit.db import Base, UtcDateTime
+
+Identity = BigInteger().with_variant(Integer, "sqlite")
+
+
+class PositionSaltRow(Base):
+    """An account's salt: whoever has it can try position vectors against the public commitments."""
+
+    __tablename__ = "position_salts"
+
+    account: Mapped[str] = mapped_column(String(43), primary_key=True)
+    salt: Mapped[str] = mapped_column(String(66))
+
+
+class EpochRow(Base):
+    """An account's positions at the end of an epoch, in universe order, and the record that commits to them."""
+
+    __tablename__ = "epochs"
+    __table_args__ = (UniqueConstraint("account", "epoch"),)
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True)
+    account: Mapped[str] = mapped_column(String(43))
+    subject: Mapped[str] = mapped_column(String(42), index=True)
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    universe_id: Mapped[str] = mapped_column(String(66))
+    positions: Mapped[list[int]] = mapped_column(JSON)
+    commitment: Mapped[str] = mapped_column(String(66))
+    record_id: Mapped[int] = mapped_column(Identity)
+    record_seq: Mapped[int] = mapped_column(BigInteger)
+
+
+class PublicationRow(Base):
+    """A matrix that the returns oracle holds."""
+
+    __tablename__ = "returns_publications"
+
+    universe_id: Mapped[str] = mapped_column(String(66), primary_key=True)
+    epoch: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    returns_id: Mapped[str] = mapped_column(String(66))
+    cid: Mapped[str] = mapped_column(String(64))
+    prices: Mapped[list[int]] = mapped_column(JSON)
+    packed: Mapped[bytes] = mapped_column(LargeBinary)
+    tx_hash: Mapped[str] = mapped_column(String(66))
+
+
+class AttestationRow(Base):
+    """What became of a claim: attested, proved but not yet on chain, or breached (then without a proof)."""
+
+    __tablename__ = "attestations"
+    __table_args__ = (UniqueConstraint("subject", "epoch", "policy_id"),)
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True)
+    account: Mapped[str] = mapped_column(String(43), index=True)
+    subject: Mapped[str] = mapped_column(String(42))
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    policy_id: Mapped[str] = mapped_column(String(66))
+    state: Mapped[str] = mapped_column(String(8))
+    value: Mapped[str] = mapped_column(String(64))
+    limit: Mapped[str] = mapped_column(String(64))
+    proof: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    tx_hash: Mapped[str | None] = mapped_column(String(66))
+    gas_used: Mapped[int | None] = mapped_column(BigInteger)
+    changed_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -1,0 +1,214 @@
+"""Every query on salts, closed epochs, publications and attestations."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.kernel.canonical import decimal_string, parse_decimal
+from backend.kit.db import insert_once
+from backend.proofs.engine.kept import (
+    Attestation,
+    AttestationState,
+    ClosedEpoch,
+    ProvedClaim,
+    Publication,
+    unword,
+    word,
+)
+from backend.proofs.models import AttestationRow, EpochRow, PositionSaltRow, PublicationRow
+from backend.proofs.types import Matrix
+
+
+async def salt_of(session: AsyncSession, account: str) -> int | None:
+    """Return an account's salt."""
+    salt = await session.scalar(select(PositionSaltRow.salt).where(PositionSaltRow.account == account))
+    return int(salt, 16) if salt is not None else None
+
+
+async def keep_salt(session: AsyncSession, account: str, salt: int) -> None:
+    """Store an account's salt unless it has one."""
+    await session.execute(insert_once(session, PositionSaltRow).values(account=account, salt=word(salt)))
+
+
+async def closed_epoch(session: AsyncSession, account: str, epoch: int) -> ClosedEpoch | None:
+    """Return an account's closed epoch."""
+    row = await session.scalar(select(EpochRow).where(EpochRow.account == account, EpochRow.epoch == epoch))
+    return _epoch(row) if row is not None else None
+
+
+async def closed_epoch_of(session: AsyncSession, subject: str, epoch: int) -> ClosedEpoch | None:
+    """Return a wallet's closed epoch."""
+    row = await session.scalar(select(EpochRow).where(EpochRow.subject == subject, EpochRow.epoch == epoch))
+    return _epoch(row) if row is not None else None
+
+
+async def add_epoch(session: AsyncSession, closed: ClosedEpoch) -> None:
+    """Store a closed epoch; a second one of the same account and epoch fails the transaction."""
+    session.add(
+        EpochRow(
+            account=closed.account,
+            subject=closed.subject,
+            epoch=closed.epoch,
+            universe_id=word(closed.universe_id),
+            positions=list(closed.positions),
+            commitment=word(closed.commitment),
+            record_id=closed.record_id,
+            record_seq=closed.record_seq,
+        )
+    )
+    await session.flush()
+
+
+async def publication(session: AsyncSession, universe_id: bytes, epoch: int) -> Publication | None:
+    """Return a published matrix."""
+    row = await session.get(PublicationRow, (word(universe_id), epoch))
+    if row is None:
+        return None
+    matrix = Matrix(unword(row.universe_id), row.epoch, tuple(row.prices), row.packed)
+    return Publication(matrix, unword(row.returns_id), row.cid, row.tx_hash)
+
+
+async def add_publication(session: AsyncSession, published: Publication) -> bool:
+    """Store a published matrix; False when it is there already."""
+    values = {
+        "universe_id": word(published.matrix.universe_id),
+        "epoch": published.matrix.epoch,
+        "returns_id": word(published.returns_id),
+        "cid": published.cid,
+        "prices": list(published.matrix.prices),
+        "packed": published.matrix.packed,
+        "tx_hash": published.tx_hash,
+    }
+    insert = insert_once(session, PublicationRow).values(**values).returning(PublicationRow.epoch)
+    return await session.scalar(insert) is not None
+
+
+async def attestation(session: AsyncSession, subject: str, epoch: int, policy_id: bytes) -> Attestation | None:
+    """Return what became of a claim."""
+    row = await session.scalar(
+        select(AttestationRow)
+        .where(
+            AttestationRow.subject == subject,
+            AttestationRow.epoch == epoch,
+            AttestationRow.policy_id == word(policy_id),
+        )
+        .execution_options(populate_existing=True)
+    )
+    return _attestation(row) if row is not None else None
+
+
+async def attestations_of(session: AsyncSession, subject: str, epoch: int) -> list[Attestation]:
+    """Return what became of a wallet's claims of an epoch, under every policy."""
+    query = (
+        select(AttestationRow)
+        .where(AttestationRow.subject == subject, AttestationRow.epoch == epoch)
+        .order_by(AttestationRow.id)
+    )
+    return [_attestation(row) for row in await session.scalars(query)]
+
+
+async def add_attestation(session: AsyncSession, made: Attestation, now: datetime) -> bool:
+    """Store a claim; False when there is one for its wallet, epoch and policy."""
+    values = {
+        "account": made.account,
+        "subject": made.subject,
+        "epoch": made.epoch,
+        "policy_id": word(made.policy_id),
+        "state": made.state.value,
+        "value": decimal_string(made.value),
+        "limit": decimal_string(made.limit),
+        "proof": _stored_claim(made.claim) if made.claim is not None else None,
+        "tx_hash": made.tx_hash,
+        "gas_used": made.gas_used,
+        "changed_at": now,
+    }
+    insert = insert_once(session, AttestationRow).values(**values).returning(AttestationRow.id)
+    return await session.scalar(insert) is not None
+
+
+async def drop_proved(session: AsyncSession, subject: str, epoch: int, policy_id: bytes) -> None:
+    """Forget a proof that never reached the chain."""
+    await session.execute(
+        delete(AttestationRow).where(
+            AttestationRow.subject == subject,
+            AttestationRow.epoch == epoch,
+            AttestationRow.policy_id == word(policy_id),
+            AttestationRow.state == AttestationState.PROVED,
+        )
+    )
+
+
+async def mark_attested(
+    session: AsyncSession, proved: Attestation, tx_hash: str, gas_used: int | None, now: datetime
+) -> bool:
+    """Note the transaction that attested a proved claim; True the first time."""
+    marked = await session.scalar(
+        update(AttestationRow)
+        .where(
+            AttestationRow.subject == proved.subject,
+            AttestationRow.epoch == proved.epoch,
+            AttestationRow.policy_id == word(proved.policy_id),
+            AttestationRow.state == AttestationState.PROVED,
+        )
+        .values(state=AttestationState.ATTESTED.value, tx_hash=tx_hash, gas_used=gas_used, changed_at=now)
+        .returning(AttestationRow.id)
+        .execution_options(synchronize_session=False)
+    )
+    return marked is not None
+
+
+def _epoch(row: EpochRow) -> ClosedEpoch:
+    return ClosedEpoch(
+        account=row.account,
+        subject=row.subject,
+        epoch=row.epoch,
+        universe_id=unword(row.universe_id),
+        positions=tuple(row.positions),
+        commitment=int(row.commitment, 16),
+        record_id=row.record_id,
+        record_seq=row.record_seq,
+    )
+
+
+def _attestation(row: AttestationRow) -> Attestation:
+    return Attestation(
+        account=row.account,
+        subject=row.subject,
+        epoch=row.epoch,
+        policy_id=unword(row.policy_id),
+        state=AttestationState(row.state),
+        value=parse_decimal(row.value),
+        limit=parse_decimal(row.limit),
+        claim=_claim(row.proof) if row.proof is not None else None,
+        tx_hash=row.tx_hash,
+        gas_used=row.gas_used,
+    )
+
+
+def _stored_claim(claim: ProvedClaim) -> dict[str, Any]:
+    return {
+        "statement": [word(value) for value in claim.statement],
+        "previous": word(claim.previous),
+        "log_id": word(claim.log_id),
+        "anchor_index": claim.anchor_index,
+        "returns_id": word(claim.returns_id),
+        "returns_cid": claim.returns_cid,
+        "proof": claim.proof.hex(),
+        "prove_seconds": decimal_string(claim.prove_seconds),
+    }
+
+
+def _claim(stored: dict[str, Any]) -> ProvedClaim:
+    return ProvedClaim(
+        statement=tuple(int(value, 16) for value in stored["statement"]),
+        previous=unword(stored["previous"]),
+        log_id=unword(stored["log_id"]),
+        anchor_index=stored["anchor_index"],
+        returns_id=unword(stored["returns_id"]),
+        returns_cid=stored["returns_cid"],
+        proof=bytes.fromhex(stored["proof"]),
+        prove_seconds=Decimal(stored["prove_seconds"]),
+    )

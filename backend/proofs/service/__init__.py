@@ -1,0 +1,19 @@
+"""The services of VaR proofs."""
+
+from backend.proofs.service.attestation import Anchors, AttestationService, OnBreach, RecordChain
+from backend.proofs.service.epochs import Directory, EpochService, Holdings, TradingAccount
+from backend.proofs.service.returns import Pinned, Pinner, ReturnsService
+
+__all__ = [
+    "Anchors",
+    "AttestationService",
+    "Directory",
+    "EpochService",
+    "Holdings",
+    "OnBreach",
+    "Pinned",
+    "Pinner",
+    "RecordChain",
+    "ReturnsService",
+    "TradingAccount",
+]

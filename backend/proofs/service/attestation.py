@@ -1,0 +1,412 @@
+"""Prove that committed positions keep a policy's limit, and have the chain say so."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.audit.types import StoredRecord
+from backend.kernel.canonical import decimal_string
+from backend.kernel.errors import Conflict, NotFound, Tampered, Unavailable
+from backend.kit.db import Database
+from backend.ports.chain import Chain, Reverted
+from backend.ports.clock import Clock
+from backend.ports.journal import SYSTEM_ACCOUNT, Journal
+from backend.ports.prover import CircuitKey, NoProof, Progress, Prover
+from backend.ports.signer import KeyRole
+from backend.proofs import repository
+from backend.proofs.engine.claim import attestation_id, build_claim, context
+from backend.proofs.engine.kept import (
+    Attestation,
+    AttestationState,
+    ClosedEpoch,
+    PolicyTerms,
+    ProvedClaim,
+    Publication,
+    pack_section,
+    word,
+)
+from backend.proofs.engine.returns import unpack_returns
+from backend.proofs.types import Binding, Breach, CircuitShape, Claim, Positions
+from backend.risk.engine.var import attestable_var_units, pnl_units, usd
+
+ATTESTOR = "VarAttestor"
+ORACLE = "ReturnsOracle"
+ZERO_WORD = bytes(32)
+PROOF_WORDS = 8
+
+
+class RecordChain(Protocol):
+    """Reads an account's records in the log."""
+
+    async def chain(self, session: AsyncSession, account: str, first_seq: int, size: int) -> Sequence[StoredRecord]:
+        """Return the records from a seq on that are among the log's first `size` entries."""
+        ...
+
+
+class TreeHead(Protocol):
+    """A tree that was anchored."""
+
+    @property
+    def size(self) -> int:
+        """Its number of entries."""
+        ...
+
+
+class MinedAnchor(Protocol):
+    """An anchor on chain."""
+
+    @property
+    def log_id(self) -> bytes:
+        """The log's id."""
+        ...
+
+    @property
+    def index(self) -> int:
+        """Its place among the log's anchors."""
+        ...
+
+    @property
+    def head(self) -> TreeHead:
+        """What was anchored."""
+        ...
+
+
+class Anchors(Protocol):
+    """Knows the log's anchors."""
+
+    async def mined(self, session: AsyncSession, index: int | None = None) -> MinedAnchor:
+        """Return an anchor that is on chain, the newest unless an index is given; raise NotFound."""
+        ...
+
+
+OnBreach = Callable[[AsyncSession, Attestation], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """Everything a claim is made from."""
+
+    closed: ClosedEpoch
+    positions: Positions
+    published: Publication
+    anchor: MinedAnchor
+    policy_id: bytes
+    terms: PolicyTerms
+    shape: CircuitShape
+    binding: Binding
+
+
+class AttestationService:
+    """Proves that committed positions keep a policy's limit, and has VarAttestor say so."""
+
+    def __init__(
+        self,
+        database: Database,
+        chain: Chain,
+        prover: Prover,
+        records: RecordChain,
+        anchors: Anchors,
+        journal: Journal,
+        clock: Clock,
+        *,
+        circuit: str,
+        constraints: int,
+        policy_id: bytes,
+        on_breach: OnBreach,
+    ) -> None:
+        self._database = database
+        self._chain = chain
+        self._prover = prover
+        self._records = records
+        self._anchors = anchors
+        self._journal = journal
+        self._clock = clock
+        self._circuit = circuit
+        self._on_breach = on_breach
+        self.constraints = constraints
+        self.policy_id = policy_id
+
+    @property
+    def attestor(self) -> str:
+        """The address of VarAttestor, lower-case 0x-hex."""
+        return self._chain.address(ATTESTOR)
+
+    async def attest(
+        self,
+        subject: str,
+        epoch: int,
+        progress: Progress,
+        *,
+        policy_id: bytes | None = None,
+        anchor_index: int | None = None,
+    ) -> Attestation:
+        """Return the epoch's attestation, made now if need be, or the breach that forbids one.
+
+        A crash at any point is made good by the next call: proofs are kept before they are sent.
+        """
+        subject, policy_id = subject.lower(), policy_id or self.policy_id
+        known = await self._kept(subject, epoch, policy_id)
+        if known is not None and known.state is not AttestationState.PROVED:
+            return known
+        progress("gathering")
+        case = await self._case(subject, epoch, policy_id, anchor_index)
+        if known is not None:
+            done = await self._sent_before(known, case)
+            if done is not None:
+                return done
+        else:
+            await self._require_unattested(case)
+        outcome = await self._proved(case, progress)
+        if outcome.state is AttestationState.PROVED:
+            progress("attesting")
+            return await self._send(outcome, case)
+        return outcome
+
+    async def find(self, session: AsyncSession, subject: str, epoch: int) -> list[Attestation]:
+        """Return what became of a wallet's claims of an epoch."""
+        return await repository.attestations_of(session, subject.lower(), epoch)
+
+    async def closed(self, session: AsyncSession, subject: str, epoch: int) -> ClosedEpoch | None:
+        """Return a wallet's closed epoch."""
+        return await repository.closed_epoch_of(session, subject.lower(), epoch)
+
+    async def pack_part(
+        self, session: AsyncSession, account: str, epoch: int, policy_id: bytes | None = None
+    ) -> dict[str, Any] | None:
+        """Return an evidence pack's `var` for an account's epoch, None while it is not attested."""
+        closed = await repository.closed_epoch(session, account, epoch)
+        if closed is None:
+            return None
+        made = await repository.attestation(session, closed.subject, epoch, policy_id or self.policy_id)
+        if made is None or made.state is not AttestationState.ATTESTED:
+            return None
+        return pack_section(self.attestor, made)
+
+    async def _kept(self, subject: str, epoch: int, policy_id: bytes) -> Attestation | None:
+        async with self._database.reading() as session:
+            return await repository.attestation(session, subject, epoch, policy_id)
+
+    async def _case(self, subject: str, epoch: int, policy_id: bytes, anchor_index: int | None) -> _Case:
+        terms, shape = await self._terms(policy_id)
+        async with self._database.reading() as session:
+            closed = await repository.closed_epoch_of(session, subject, epoch)
+            if closed is None:
+                raise NotFound(f"epoch {epoch} is not closed for this wallet")
+            salt = await repository.salt_of(session, closed.account)
+            anchor = await self._anchors.mined(session, anchor_index)
+            await self._require_anchored(session, closed, anchor)
+            published = await repository.publication(session, terms.universe_id, epoch)
+        if published is None:
+            raise Conflict(f"the returns of epoch {epoch} are not published")
+        if salt is None or closed.universe_id != terms.universe_id:
+            raise Conflict("the epoch was closed over another universe than the policy's")
+        on_chain = bytes(await self._chain.call(ORACLE, "returnsIdOf", terms.universe_id, epoch))
+        if on_chain != published.returns_id:
+            raise Tampered("the oracle holds another matrix", epoch=epoch, found=word(on_chain))
+        binding = await self._binding(closed, policy_id, anchor)
+        positions = Positions(salt, closed.positions)
+        return _Case(closed, positions, published, anchor, policy_id, terms, shape, binding)
+
+    async def _require_anchored(self, session: AsyncSession, closed: ClosedEpoch, anchor: MinedAnchor) -> None:
+        below = await self._records.chain(session, closed.account, closed.record_seq, anchor.head.size)
+        if not below or below[0].seq != closed.record_seq:
+            raise Conflict(f"anchor {anchor.index} does not hold the epoch's record yet")
+        if below[0].fields.get("position_commitment") != word(closed.commitment):
+            raise Tampered("the record holds another commitment", record_id=closed.record_id)
+
+    async def _terms(self, policy_id: bytes) -> tuple[PolicyTerms, CircuitShape]:
+        terms = PolicyTerms(*await self._chain.call(ATTESTOR, "policyOf", policy_id))
+        if terms.window == 0:
+            raise NotFound("no such policy")
+        key = await self._prover.key(self._circuit)
+        _require_circuit(terms, key)
+        shape = CircuitShape(key.instruments, key.window, Fraction(key.confidence), key.quantity_bits, key.limit_bits)
+        return terms, shape
+
+    async def _binding(self, closed: ClosedEpoch, policy_id: bytes, anchor: MinedAnchor) -> Binding:
+        previous = bytes(await self._chain.call(ATTESTOR, "latestOf", closed.subject, policy_id))
+        binding = Binding(
+            chain_id=await self._chain.chain_id(),
+            attestor=_address_bytes(self.attestor),
+            subject=_address_bytes(closed.subject),
+            epoch=closed.epoch,
+            policy_id=policy_id,
+            previous=previous,
+            log_id=anchor.log_id,
+            anchor_index=anchor.index,
+        )
+        arguments = (closed.subject, closed.epoch, policy_id, previous, anchor.log_id, anchor.index)
+        if await self._chain.call(ATTESTOR, "contextOf", *arguments) != context(binding):
+            raise Tampered("the contract computes another context")
+        return binding
+
+    async def _attested_id(self, case: _Case) -> bytes:
+        closed = case.closed
+        return bytes(await self._chain.call(ATTESTOR, "attestationAt", closed.subject, closed.epoch, case.policy_id))
+
+    async def _require_unattested(self, case: _Case) -> None:
+        if await self._attested_id(case) != ZERO_WORD:
+            raise Conflict("the chain holds an attestation of this epoch that is not kept here")
+
+    async def _sent_before(self, proved: Attestation, case: _Case) -> Attestation | None:
+        """Go on from a kept proof: found on chain, or still good to be sent; forget it otherwise."""
+        if await self._attested_id(case) != ZERO_WORD:
+            return await self._found(proved, case)
+        claim = _claim_of(proved)
+        if (claim.previous, claim.anchor_index) == (case.binding.previous, case.anchor.index):
+            return await self._send(proved, case)
+        async with self._database.transaction() as session:
+            await repository.drop_proved(session, proved.subject, proved.epoch, proved.policy_id)
+        return None
+
+    async def _proved(self, case: _Case, progress: Progress) -> Attestation:
+        claim = await asyncio.to_thread(
+            build_claim, case.binding, case.positions, case.published.matrix, case.terms.limit, case.shape
+        )
+        if isinstance(claim, Breach):
+            return await self._breached(case, claim)
+        if claim.statement.commitment != case.closed.commitment:
+            raise Tampered("salt and positions do not make the recorded commitment", account=case.closed.account)
+        proof = await self._prover.prove(self._circuit, claim.inputs, claim.public_inputs, progress)
+        if isinstance(proof, NoProof):
+            raise Unavailable(f"the prover found no proof of a true statement: {proof.reason}")
+        made = _proved_claim(case, claim, proof.encoded, proof.cpu_seconds)
+        outcome = _attestation(case, AttestationState.PROVED, _value(case), made)
+        async with self._database.transaction() as session:
+            if not await repository.add_attestation(session, outcome, self._clock.wall()):
+                raise Conflict("this epoch is being attested; try again")
+        return outcome
+
+    async def _breached(self, case: _Case, breach: Breach) -> Attestation:
+        outcome = _attestation(case, AttestationState.BREACHED, breach.var, None)
+        fields = {
+            "subject": outcome.subject,
+            "epoch": outcome.epoch,
+            "policy_id": word(case.policy_id),
+            "position_commitment": word(case.closed.commitment),
+            "returns_id": word(case.published.returns_id),
+            "var": decimal_string(breach.var),
+            "limit": decimal_string(breach.limit),
+        }
+        async with self._database.transaction() as session:
+            if await repository.add_attestation(session, outcome, self._clock.wall()):
+                await self._record(session, outcome, "var.breach", fields)
+                # A question about another limit than the one in force halts nobody.
+                if case.policy_id == self.policy_id:
+                    await self._on_breach(session, outcome)
+        return outcome
+
+    async def _send(self, proved: Attestation, case: _Case) -> Attestation:
+        claim, matrix = _claim_of(proved), case.published.matrix
+        submitted = (
+            proved.subject,
+            proved.epoch,
+            proved.policy_id,
+            claim.log_id,
+            claim.anchor_index,
+            claim.commitment,
+            *claim.challenges,
+        )
+        arguments = (submitted, list(matrix.prices), matrix.packed, _proof_words(claim.proof))
+        try:
+            receipt = await self._chain.send(KeyRole.ATTESTER, ATTESTOR, "attest", *arguments)
+        except Reverted:
+            # Another worker may have been faster with the same proof.
+            if await self._attested_id(case) == ZERO_WORD:
+                raise
+            return await self._found(proved, case)
+        return await self._attested(proved, receipt.tx_hash, receipt.gas_used)
+
+    async def _found(self, proved: Attestation, case: _Case) -> Attestation:
+        claim = _claim_of(proved)
+        wanted = attestation_id(claim.context, claim.commitment, claim.returns_id)
+        if await self._attested_id(case) != wanted:
+            raise Tampered("the chain holds another attestation of this epoch", epoch=proved.epoch)
+        filters = {"subject": proved.subject, "epoch": proved.epoch, "policyId": proved.policy_id}
+        events = await self._chain.events(ATTESTOR, "Attested", filters=filters)
+        if not events:
+            raise Unavailable("the chain does not show the attestation's event yet")
+        return await self._attested(proved, str(events[-1]["tx_hash"]), None)
+
+    async def _attested(self, proved: Attestation, tx_hash: str, gas_used: int | None) -> Attestation:
+        claim = _claim_of(proved)
+        fields = {
+            "subject": proved.subject,
+            "epoch": proved.epoch,
+            "policy_id": word(proved.policy_id),
+            "previous": word(claim.previous),
+            "anchor_index": claim.anchor_index,
+            "position_commitment": word(claim.commitment),
+            "returns_id": word(claim.returns_id),
+            "limit": decimal_string(proved.limit),
+            "tx_hash": tx_hash,
+        }
+        async with self._database.transaction() as session:
+            if await repository.mark_attested(session, proved, tx_hash, gas_used, self._clock.wall()):
+                await self._record(session, proved, "var.attested", fields)
+        return replace(proved, state=AttestationState.ATTESTED, tx_hash=tx_hash, gas_used=gas_used)
+
+    async def _record(
+        self, session: AsyncSession, about: Attestation, event: str, fields: Mapping[str, object]
+    ) -> None:
+        policy = word(about.policy_id)
+        await self._journal.record(session, about.account, event, fields, actor=SYSTEM_ACCOUNT, policy=policy)
+
+
+def _require_circuit(terms: PolicyTerms, key: CircuitKey) -> None:
+    asked = (terms.instruments, terms.window, terms.k, terms.circuit_hash, terms.verification_key_hash)
+    if asked != (key.instruments, key.window, key.k, key.circuit_hash, key.verification_key_hash):
+        raise Conflict("the policy asks for another circuit or key than the prover's")
+
+
+def _address_bytes(address: str) -> bytes:
+    return bytes.fromhex(address.removeprefix("0x"))
+
+
+def _proof_words(proof: bytes) -> list[int]:
+    return [int.from_bytes(proof[32 * place : 32 * place + 32], "big") for place in range(PROOF_WORDS)]
+
+
+def _value(case: _Case) -> Decimal:
+    matrix = case.published.matrix
+    rows = unpack_returns(matrix.packed, len(matrix.prices))
+    return usd(attestable_var_units(pnl_units(case.positions.quantities, matrix.prices, rows), case.shape.confidence))
+
+
+def _claim_of(proved: Attestation) -> ProvedClaim:
+    if proved.claim is None:
+        raise Tampered("a proof is missing where one was kept", epoch=proved.epoch)
+    return proved.claim
+
+
+def _proved_claim(case: _Case, claim: Claim, proof: bytes, cpu_seconds: float) -> ProvedClaim:
+    return ProvedClaim(
+        statement=claim.statement.values(),
+        previous=case.binding.previous,
+        log_id=case.anchor.log_id,
+        anchor_index=case.anchor.index,
+        returns_id=case.published.returns_id,
+        returns_cid=case.published.cid,
+        proof=proof,
+        prove_seconds=Decimal(f"{cpu_seconds:.3f}"),
+    )
+
+
+def _attestation(case: _Case, state: AttestationState, value: Decimal, claim: ProvedClaim | None) -> Attestation:
+    return Attestation(
+        account=case.closed.account,
+        subject=case.closed.subject,
+        epoch=case.closed.epoch,
+        policy_id=case.policy_id,
+        state=state,
+        value=value,
+        limit=usd(case.terms.limit),
+        claim=claim,
+        tx_hash=None,
+        gas_used=None,
+    )
