@@ -1,0 +1,115 @@
+"""The relay anchors when it is due and outlives a chain that is down."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+
+from backend.anchoring.service import AnchorService
+from backend.audit.service import AuditJournal, LogReader, Sequencer
+from backend.kernel.canonical import encode_bytes
+from backend.kit.db import Database
+from oracle.anchor_relay import relay
+from tests.fakes import FakeChain, FakeClock, FakeJournal, FakeSigner
+
+ORIGIN = "refi.trading/test"
+TICK = timedelta(milliseconds=2)
+
+
+class Setting:
+    """A log, a chain, and the service that a relay drives."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.clock, self.signer = FakeClock(), FakeSigner()
+        self.chain = FakeChain(self.signer)
+        self.log_id = self.chain.register_log(ORIGIN, self.signer.log_public_key())
+        self.service = AnchorService(
+            database,
+            self.chain,
+            LogReader(),
+            FakeJournal(),
+            self.clock,
+            origin=ORIGIN,
+            public_key=self.signer.log_public_key(),
+            chain_id=self.chain.id,
+        )
+
+    async def grow(self, count: int) -> None:
+        """Let the log grow."""
+        async with self.database.transaction() as session:
+            for _ in range(count):
+                await AuditJournal(self.clock).record(
+                    session, encode_bytes(b"\x01" * 32), "order.filled", {}, actor="x", policy="1"
+                )
+        await Sequencer(self.database, self.signer, self.clock, ORIGIN).integrate()
+
+    def sizes(self) -> list[int]:
+        """Return what the chain holds."""
+        return [head[0] for head in self.chain.logs[self.log_id].heads]
+
+
+@pytest.fixture
+def setting(database: Database) -> Setting:
+    """Return a setting with an empty log."""
+    return Setting(database)
+
+
+async def while_relaying(setting: Setting, work: Callable[[], Awaitable[None]]) -> None:
+    """Run a relay while the work is done, and end it."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(relay(setting.service, stop, interval=timedelta(minutes=10), leaves=5, poll=TICK))
+    try:
+        await work()
+    finally:
+        stop.set()
+        await asyncio.wait_for(running, 5)
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    for _ in range(1_000):
+        if reached():
+            return
+        await asyncio.sleep(0.005)
+    pytest.fail("not reached in five seconds")
+
+
+async def test_it_anchors_the_first_tree_then_enough_leaves_then_enough_time(setting: Setting) -> None:
+    async def work() -> None:
+        await setting.grow(1)
+        await until(lambda: setting.sizes() == [1])
+        await setting.grow(4)
+        await asyncio.sleep(0.05)
+        assert setting.sizes() == [1]
+        await setting.grow(1)
+        await until(lambda: setting.sizes() == [1, 6])
+        await setting.grow(1)
+        setting.clock.advance(wall=timedelta(minutes=10))
+        await until(lambda: setting.sizes() == [1, 6, 7])
+
+    await while_relaying(setting, work)
+
+
+async def test_it_anchors_on_demand(setting: Setting) -> None:
+    async def work() -> None:
+        await setting.grow(1)
+        await until(lambda: setting.sizes() == [1])
+        await setting.grow(1)
+        async with setting.database.transaction() as session:
+            await setting.service.request(session, "operator")
+        await until(lambda: setting.sizes() == [1, 2])
+
+    await while_relaying(setting, work)
+
+
+async def test_it_outlives_a_chain_that_is_down(setting: Setting) -> None:
+    async def work() -> None:
+        setting.chain.down = True
+        await setting.grow(2)
+        await asyncio.sleep(0.05)
+        assert setting.sizes() == []
+        setting.chain.down = False
+        await until(lambda: setting.sizes() == [2])
+
+    await while_relaying(setting, work)
