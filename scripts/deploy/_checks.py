@@ -7,7 +7,7 @@ from eth_utils.crypto import keccak
 
 from ._contracts import Artifact
 from ._plan import LOCAL_CHAIN_IDS, Plan
-from ._wiring import ENGINE_ROLES, ISSUER_FUNCTIONS, OWNED, SUBMIT_ORDER
+from ._wiring import ENGINE_ROLES, ISSUER_FUNCTIONS, OWNED, SUBMIT_ORDER, log_id
 
 
 def faults(contracts: Mapping[str, Any], records: Mapping[str, Any], plan: Plan, deployer: str) -> list[str]:
@@ -33,7 +33,8 @@ def role_faults(contracts: Mapping[str, Any], plan: Plan, deployer: str) -> Iter
 def expectations(contracts: Mapping[str, Any], plan: Plan, deployer: str) -> Iterator[tuple[str, str, list[Any], Any]]:
     """Yield (contract, function, arguments, expected answer)."""
     roles, timelock, governor = plan.roles, contracts["RefiTimelock"], contracts["RefiGovernor"]
-    is_local = contracts["PolicyEngine"].provider.chain_id in LOCAL_CHAIN_IDS
+    engine = contracts["PolicyEngine"]
+    is_local = engine.provider.chain_id in LOCAL_CHAIN_IDS
     owner = deployer if is_local else str(timelock.address)
     for name in OWNED:
         yield name, "owner", [], owner
@@ -50,7 +51,11 @@ def expectations(contracts: Mapping[str, Any], plan: Plan, deployer: str) -> Ite
     yield "RefiTimelock", "hasRole", [timelock.DEFAULT_ADMIN_ROLE(), deployer], False
     yield "RefiTimelock", "hasRole", [timelock.PROPOSER_ROLE(), deployer], False
     yield "RefiGovernor", "proposalGuardian", [], roles["guardian"]
-    engine = contracts["PolicyEngine"]
+    if plan.log and is_local:
+        identity = log_id(plan.log, engine.provider.chain_id, str(contracts["AuditAnchor"].address))
+        yield "AuditAnchor", "isAnchorer", [identity, roles["anchorer"]], True
+        yield "AuditAnchor", "isAnchorer", [identity, deployer], False
+        yield "VarAttestor", "isAttester", [identity, roles["attester"]], True
     for role in ENGINE_ROLES:
         yield "PolicyEngine", "hasRole", [getattr(engine, role)(), owner], True
     order_rules = ("Pause", "AuthorizedSender", "CredentialValidator", "Volume", "ApprovedModel")

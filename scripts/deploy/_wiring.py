@@ -3,10 +3,11 @@
 from typing import Any
 
 from ape import accounts
+from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from ._contracts import Deployment
-from ._plan import LOCAL_CHAIN_IDS, Plan, PlanRefused
+from ._plan import LOCAL_CHAIN_IDS, Log, Plan, PlanRefused
 
 ZERO_ADDRESS = "0x" + "00" * 20
 ONE_REFI = 10**18
@@ -133,10 +134,9 @@ def deploy_evidence(at: Deployment, plan: Plan) -> None:
 def register_universe_and_log(at: Deployment, plan: Plan) -> None:
     """Register what the plan names of log, universe and VaR policies."""
     if plan.log:
-        key = plan.log.public_key
-        receipt = at.send("AuditAnchor", "registerLog", plan.log.origin, key, [plan.roles["anchorer"]])
-        log_id = receipt.events.filter(at.contracts["AuditAnchor"].LogRegistered)[0].logId
-        at.send("VarAttestor", "setAttester", log_id, plan.roles["attester"], True)
+        at.send("AuditAnchor", "registerLog", plan.log.origin, plan.log.public_key, [plan.roles["anchorer"]])
+        identity = log_id(plan.log, at.chain_id, at.address("AuditAnchor"))
+        at.send("VarAttestor", "setAttester", identity, plan.roles["attester"], True)
     if plan.universe:
         at.send("ReturnsOracle", "registerUniverse", universe_id(plan), plan.universe.words, plan.universe.window)
     for policy in plan.var_policies:
@@ -147,9 +147,13 @@ def universe_id(plan: Plan) -> bytes:
     """Return keccak256(abi.encode(bytes32[] instruments))."""
     if plan.universe is None:
         raise PlanRefused("a VaR policy needs a universe")
-    instruments = plan.universe.words
-    encoded = (32).to_bytes(32, "big") + len(instruments).to_bytes(32, "big") + b"".join(instruments)
-    return bytes(keccak(encoded))
+    return bytes(keccak(encode(["bytes32[]"], [plan.universe.words])))
+
+
+def log_id(log: Log, chain_id: int, anchor: str) -> bytes:
+    """Return keccak256(abi.encode(string origin, bytes32 public key, uint256 chain id, address AuditAnchor))."""
+    values = (log.origin, log.public_key, chain_id, anchor)
+    return bytes(keccak(encode(["string", "bytes32", "uint256", "address"], values)))
 
 
 def policy_struct(at: Deployment, plan: Plan, policy: Any) -> tuple[Any, ...]:

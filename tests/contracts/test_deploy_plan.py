@@ -1,0 +1,86 @@
+"""What a deployment plan refuses before anything is sent."""
+
+import json
+from typing import Any
+
+import pytest
+
+from scripts.deploy._plan import ANVIL_ACCOUNTS, DELTA, G2_GENERATOR, GAMMA, ROLES, Plan, PlanRefused
+
+MAINNET = 10
+LOCAL = 42069
+DEPLOYER = "0x" + "de" * 20
+
+
+def plan(**changes: Any) -> str:
+    """Return a plan's text, with the given parts in place of its own."""
+    roles = {role: "0x" + f"{place + 1:02x}" * 20 for place, role in enumerate(ROLES)}
+    return json.dumps({"roles": roles, "voters": [], "out": "deployments/test"} | changes)
+
+
+def key(**parts: bytes) -> dict[str, Any]:
+    """Return a verifier with a key whose gamma and delta are the given ones."""
+    body = bytearray(i * 7 % 251 for i in range(448 + 128))
+    body[GAMMA] = parts.get("gamma", b"\x01" * 128)
+    body[DELTA] = parts.get("delta", b"\x02" * 128)
+    return {"key": "0x" + body.hex()}
+
+
+@pytest.mark.parametrize("chain_id", [31337, LOCAL])
+def test_public_keys_are_allowed_on_local_chains(chain_id: int) -> None:
+    for account in ANVIL_ACCOUNTS:
+        Plan.from_json(plan(voters=[account])).refuse_unsafe(chain_id, account)
+
+
+@pytest.mark.parametrize("account", sorted(ANVIL_ACCOUNTS))
+def test_public_keys_are_refused_anywhere_else(account: str) -> None:
+    roles = json.loads(plan())["roles"]
+    for text, deployer in (
+        (plan(), account.upper().replace("0X", "0x")),
+        (plan(voters=[account]), DEPLOYER),
+        (plan(roles=roles | {"guardian": account}), DEPLOYER),
+    ):
+        with pytest.raises(PlanRefused, match=f"chain 10: {account}"):
+            Plan.from_json(text).refuse_unsafe(MAINNET, deployer)
+
+
+def test_a_plan_of_other_accounts_is_accepted_anywhere() -> None:
+    Plan.from_json(plan(verifiers={"VarVerifier16x90": key()})).refuse_unsafe(MAINNET, DEPLOYER)
+
+
+def test_an_insecure_verifying_key_stays_on_local_chains() -> None:
+    marked = Plan.from_json(plan(verifiers={"VarVerifier16x90": key() | {"insecure": True}}))
+    marked.refuse_unsafe(LOCAL, DEPLOYER)
+    with pytest.raises(PlanRefused, match="INSECURE verifying keys are refused on chain 10: VarVerifier16x90"):
+        marked.refuse_unsafe(MAINNET, DEPLOYER)
+
+
+@pytest.mark.parametrize(
+    "forgeable",
+    [key(gamma=b"\x03" * 128, delta=b"\x03" * 128), key(delta=G2_GENERATOR), {"key": "0x" + "11" * 100}],
+    ids=["gamma is delta", "delta is the generator", "too short"],
+)
+@pytest.mark.parametrize("chain_id", [LOCAL, MAINNET])
+def test_a_key_with_which_anything_can_be_proved_is_refused_everywhere(
+    forgeable: dict[str, Any], chain_id: int
+) -> None:
+    with pytest.raises(PlanRefused, match="VarVerifier16x90"):
+        Plan.from_json(plan(verifiers={"VarVerifier16x90": forgeable})).refuse_unsafe(chain_id, DEPLOYER)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "malformed"),
+        ("[]", "malformed"),
+        ("{}", "lacks 'roles'"),
+        (plan(roles={}), "lacks 'operator'"),
+        (plan(voters=["0x12"]), "expected 20 bytes, found 1"),
+        (plan(voters=["0x" + "00" * 20]), "zero address"),
+        (plan(log={"origin": "a", "public_key": "0x00"}), "expected 32 bytes"),
+        (plan(max_notional_usd="a lot"), "malformed"),
+    ],
+)
+def test_a_malformed_plan_is_refused_with_its_reason(text: str, reason: str) -> None:
+    with pytest.raises(PlanRefused, match=reason):
+        Plan.from_json(text)
