@@ -26,7 +26,7 @@ class TrainConfig:
     first_test: date = date(2016, 7, 1)
     purge: int = 1
     embargo: int = 5
-    aversion: float = 2.0
+    aversion: float = 10.0
     env: EnvConfig = field(default_factory=EnvConfig)
     learner: RviQConfig = field(default_factory=lambda: RviQConfig(steps=6_000))
 
@@ -103,5 +103,6 @@ def _card(days: tuple[date, ...], instruments: tuple[str, ...], split: Split, co
         "prices": "split-adjusted closes; dividends are not counted",
         "seed": config.seed,
         "learner": {**asdict(config.learner), "seed": config.seed},
+        "settings_chosen_on": "three seeds, trained up to 2015-06, judged on 2015-07-01 to 2016-06-30",
         "limits": "Fills at the close without slippage or market impact; survivors only; no claim about other days.",
     }

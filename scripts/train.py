@@ -13,17 +13,11 @@ from time import perf_counter
 from typing import cast
 
 from agents.export import save_model
-from agents.features import Bars
 from agents.train import TrainConfig, TrainedModel, train
 from backend.adapters.market_data.replay import ReplayMarketData
-from backend.ports.market_data import Panel
+from backend.features.engine import bars_of
 
 ROWS = ("return", "annualised_sharpe", "max_drawdown", "trades", "orders_a_day", "cost", "cost_share")
-
-
-def bars_of(panel: Panel) -> Bars:
-    """Return a panel's arrays as the agents' bars."""
-    return Bars(panel.open, panel.high, panel.low, panel.close, panel.volume)
 
 
 def write(trained: TrainedModel, folder: Path) -> str:

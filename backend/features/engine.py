@@ -28,13 +28,18 @@ def feature_vector(history: Panel, instrument: str, position_share: Decimal, unr
     if len(history.days) < HISTORY_DAYS:
         raise Invalid(f"features need {HISTORY_DAYS} days of history, not {len(history.days)}")
     row = history.instruments.index(instrument)
-    rows = (history.open, history.high, history.low, history.close, history.volume)
-    window = Bars(*(values[row : row + 1, -HISTORY_DAYS:] for values in rows))
+    whole = (history.open, history.high, history.low, history.close, history.volume)
+    window = Bars(*(values[row : row + 1, -HISTORY_DAYS:] for values in whole))
     market = market_features(window)[0, -1]
     if not np.isfinite(market).all():
         raise Invalid(f"the bars of {instrument} give a feature that is not finite")
     numbers = [*(Decimal(repr(value)) for value in market.tolist()), position_share, unrealised]
     return vector_of(tuple(recorded_decimal(number) for number in numbers))
+
+
+def bars_of(panel: Panel) -> Bars:
+    """Return a panel's arrays as the agents take them, without a copy."""
+    return Bars(panel.open, panel.high, panel.low, panel.close, panel.volume)
 
 
 def vector_of(values: tuple[str, ...]) -> FeatureVector:
