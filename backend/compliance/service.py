@@ -15,6 +15,7 @@ from backend.compliance import repository
 from backend.compliance.engine import receipt_of, sealed
 from backend.compliance.types import ClearedDecision, CredentialType, IssuedCredential
 from backend.decisions.types import Decision
+from backend.kernel.canonical import decimal_string
 from backend.kernel.errors import Conflict, Invalid, NotFound, Unavailable
 from backend.kernel.fixed import NOTIONAL_DECIMALS, round_down
 from backend.kernel.keccak import keccak256
@@ -46,19 +47,20 @@ class ComplianceGate:
         if price is None:
             return Refused("compliance", "no_price", f"{decision.instrument} has no price yet")
         notional = round_down(decision.quantity * price, NOTIONAL_DECIMALS)
+        known = {"notional": decimal_string(notional)}
         asked = OrderCheck(account.address, decision.instrument, notional, decision.model_sha256)
         try:
             state = await self._model_state(decision)
             verdict = None if state is not None else await self._policy.check(asked)
         except SILENCE as error:
             log.warning("compliance.unavailable", error=str(error))
-            return Refused("compliance", "policy_unavailable", "the on-chain rules do not answer")
+            return Refused("compliance", "policy_unavailable", "the on-chain rules do not answer", known)
         if verdict is None:
-            return Refused("compliance", "model_not_in_production", f"the model is in state {state}")
+            return Refused("compliance", "model_not_in_production", f"the model is in state {state}", known)
         receipt_sha256, text = sealed(receipt_of(verdict))
         receipt_id = await repository.add_receipt(session, receipt_sha256, text)
         if not verdict.allowed:
-            return _refusal(verdict, receipt_sha256)
+            return _refusal(verdict, known | {"policy": verdict.policy, "compliance_receipt": receipt_sha256})
         return ClearedDecision(
             decision, account.account_id, account.address, price, notional, receipt_id, receipt_sha256
         )
@@ -86,8 +88,7 @@ class ComplianceGate:
         return None if state is ModelState.PRODUCTION else state.name.lower()
 
 
-def _refusal(verdict: Verdict, receipt_sha256: str) -> Refused:
-    detail = {"policy": verdict.policy, "compliance_receipt": receipt_sha256}
+def _refusal(verdict: Verdict, detail: Mapping[str, str]) -> Refused:
     return Refused("compliance", verdict.policy or "policy_engine", verdict.reason or "refused", detail)
 
 
