@@ -45,7 +45,7 @@ class Proving:
 
     def prove(self, claim: Claim) -> bytes:
         """Return a proof, which may not verify."""
-        return groth16py.prove(self.proving, claim.inputs)
+        return groth16py.prove(self.proving, dict(claim.inputs))
 
     def verify(self, proof: bytes, public_inputs: Sequence[int]) -> bool:
         """Return whether the proof holds; a malformed one does not."""

@@ -93,7 +93,9 @@ def _deploy(web3: Web3, name: str, *arguments: Any) -> Contract:
     artifact = _artifact(name)
     factory = web3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"]["object"])
     receipt = web3.eth.wait_for_transaction_receipt(factory.constructor(*arguments).transact())
-    return web3.eth.contract(address=receipt["contractAddress"], abi=artifact["abi"])
+    address = receipt["contractAddress"]
+    assert address is not None
+    return web3.eth.contract(address=address, abi=artifact["abi"])
 
 
 def _policy(verifier: Contract, **changes: Any) -> tuple[Any, ...]:
@@ -120,7 +122,7 @@ def endpoint() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [ROOT / "node_modules" / ".bin" / "anvil", "--network", "optimism", "--chain-id", "42069"]
+    command = [str(ROOT / "node_modules" / ".bin" / "anvil"), "--network", "optimism", "--chain-id", "42069"]
     with subprocess.Popen([*command, "--port", str(port), "--silent"]) as process:
         try:
             yield f"http://127.0.0.1:{port}"
@@ -135,7 +137,8 @@ def chain(endpoint: str) -> Chain:
     while not web3.is_connected():
         assert monotonic() < deadline
         sleep(0.05)
-    owner, attester, stranger = web3.eth.accounts[:3]
+    accounts = web3.eth.accounts
+    owner, attester, stranger = accounts[0], accounts[1], accounts[2]
     web3.eth.default_account = owner
     oracle = _deploy(web3, "ReturnsOracle", owner)
     anchor = _deploy(web3, "AuditAnchor", owner)
