@@ -81,6 +81,15 @@ Handler = Callable[[JobContext], Awaitable[dict[str, Any]]]
 Handlers = Mapping[str, Handler]
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerRuntime:
+    """What a worker needs: the database and the handlers by name; `lease` is how long a silent runner keeps its job."""
+
+    database: Database
+    handlers: Handlers
+    lease: timedelta = LEASE
+
+
 class Jobs(Protocol):
     """Takes background work."""
 
@@ -152,7 +161,9 @@ def after_commit(session: AsyncSession, action: Callable[[], None]) -> None:
     event.listen(session.sync_session, "after_commit", lambda _session: action(), once=True)
 
 
-async def waiting_jobs(database: Database, older_than: timedelta = timedelta(0), limit: int = 100) -> list[str]:
+async def waiting_jobs(
+    database: Database, *, older_than: timedelta = timedelta(0), lease: timedelta = LEASE, limit: int = 100
+) -> list[str]:
     """Return the ids of jobs that nobody runs, oldest first: queued ones, and those whose runner is silent."""
     now = _now()
     async with database.reading() as session:
@@ -161,7 +172,7 @@ async def waiting_jobs(database: Database, older_than: timedelta = timedelta(0),
             .where(
                 or_(
                     (Job.state == "queued") & (Job.queued_at <= now - older_than),
-                    (Job.state == "running") & (Job.heartbeat_at < now - LEASE),
+                    (Job.state == "running") & (Job.heartbeat_at < now - lease),
                 )
             )
             .order_by(Job.queued_at, Job.id)
@@ -170,11 +181,13 @@ async def waiting_jobs(database: Database, older_than: timedelta = timedelta(0),
         return list((await session.scalars(query)).all())
 
 
-async def run_job(database: Database, handlers: Handlers, job_id: str) -> bool:
-    """Run a job if nobody else does; False when it is over, or in living hands."""
-    job = await _claim(database, job_id)
+async def run_job(database: Database, handlers: Handlers, job_id: str, lease: timedelta = LEASE) -> bool:
+    """Run a job if nobody else does; False when it is in living hands and may have to be asked for again."""
+    job = await _claim(database, job_id, lease)
     if job is None:
-        return False
+        async with database.reading() as session:
+            known = await session.get(Job, job_id)
+        return known is None or known.state != "running"
     context = JobContext(database, job.id, job.payload, job.attempts)
     handler = handlers.get(job.name)
     if handler is None or job.attempts > MAX_ATTEMPTS:
@@ -267,9 +280,9 @@ def view_of(job: Job) -> JobView:
     return JobView(job.id, job.name, job.account_id, state, job.progress, job.result, job.error)
 
 
-async def _claim(database: Database, job_id: str) -> Job | None:
+async def _claim(database: Database, job_id: str, lease: timedelta) -> Job | None:
     now = _now()
-    free = or_(Job.state == "queued", (Job.state == "running") & (Job.heartbeat_at < now - LEASE))
+    free = or_(Job.state == "queued", (Job.state == "running") & (Job.heartbeat_at < now - lease))
     async with database.transaction() as session:
         result = await session.execute(
             update(Job)
