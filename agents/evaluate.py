@@ -56,8 +56,8 @@ def measure(track: Track) -> dict[str, float | int]:
 
     return: final over first equity - 1. annualised_return: compounded over 252 days. annualised_volatility and
     annualised_sharpe: from daily simple returns, no risk-free rate, sqrt(252). max_drawdown: largest fall from a
-    peak, 0..1. trades: filled orders. cost: USD paid. cost_share: cost / first equity. turnover: traded value /
-    first equity is cost_share / cost_rate. orders_a_day: filled orders over all instruments a day.
+    peak, 0..1. trades: filled orders. cost: USD paid. cost_share: cost / first equity. orders_a_day: filled
+    orders over all instruments a day.
     """
     daily = track.equity[1:] / track.equity[:-1] - 1
     volatility = float(daily.std(ddof=1))

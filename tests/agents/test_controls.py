@@ -1,4 +1,4 @@
-"""Two controls: a leaked future is learned, and noise does not pay after costs."""
+"""Two controls: a leaked future is learned, and noise gives no significant profit after costs."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_a_leaked_future_return_is_learned(bars: Bars) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_shuffled_returns_do_not_pay_after_costs(bars: Bars, seed: int) -> None:
+def test_shuffled_returns_give_no_significant_profit_after_costs(bars: Bars, seed: int) -> None:
     figures = out_of_sample(market_of(shuffle_days(bars, seed)), FEATURE_SCHEMA)
     assert figures["trades"] > 100
     # Two standard errors of a year's Sharpe ratio.
