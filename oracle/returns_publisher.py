@@ -44,7 +44,7 @@ async def publish_days(
             except Invalid as error:
                 # Prices do not become plausible by asking again.
                 settled = day
-                log.error("returns.refused", day=day.isoformat(), reason=error.detail)
+                log.warning("returns.refused", day=day.isoformat(), reason=error.detail)
             except RefiError as error:
                 failures = min(failures + 1, 6)
                 log.warning("returns.failed", day=day.isoformat(), code=error.code, reason=error.detail)
