@@ -58,6 +58,7 @@ def expectations(contracts: Mapping[str, Any], plan: Plan, deployer: str) -> Ite
         yield "VarAttestor", "isAttester", [identity, roles["attester"]], True
     for role in ENGINE_ROLES:
         yield "PolicyEngine", "hasRole", [getattr(engine, role)(), owner], True
+        yield "PolicyEngine", "hasRole", [getattr(engine, role)(), deployer], is_local
     order_rules = ("Pause", "AuthorizedSender", "CredentialValidator", "Volume", "ApprovedModel")
     chain = [contracts[f"{rule}Policy"].address for rule in order_rules]
     yield "PolicyEngine", "getPolicies", [contracts["OrderGate"].address, SUBMIT_ORDER], chain

@@ -146,6 +146,8 @@ class Plan:
         insecure = sorted(verifier.name for verifier in self.verifiers if verifier.insecure)
         if insecure:
             raise PlanRefused(f"INSECURE verifying keys are refused on chain {chain_id}: {', '.join(insecure)}")
+        if self.log or self.universe or self.var_policies:
+            raise PlanRefused(f"logs, universes and VaR policies are registered by governance on chain {chain_id}")
 
 
 def refuse_forgeable(verifier: Verifier) -> None:

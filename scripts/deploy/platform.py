@@ -1,5 +1,6 @@
 """Deploy the whole platform: `ape run deploy platform --network ethereum:local:foundry`, REFI_DEPLOY_PLAN=plan.json."""
 
+import sys
 from typing import Any
 
 from ape import accounts, chain
@@ -16,12 +17,14 @@ def deployer_of(plan: Plan, chain_id: int) -> Any:
         return accounts.test_accounts[0]
     if not plan.deployer:
         raise PlanRefused(f"the plan names no deployer for chain {chain_id}: an alias of `ape accounts list`")
-    return accounts.load(plan.deployer)
+    deployer = accounts.load(plan.deployer)
+    # One passphrase instead of a question for each of some eighty transactions.
+    deployer.set_autosign(True)
+    return deployer
 
 
-def main() -> None:
+def deploy(plan: Plan) -> None:
     """Deploy, check, and only then write the deployment down."""
-    plan = Plan.read()
     deployer = deployer_of(plan, chain.chain_id)
     plan.refuse_unsafe(chain.chain_id, str(deployer.address))
     at = Deployment(deployer, chain.chain_id)
@@ -31,3 +34,11 @@ def main() -> None:
         raise PlanRefused("not as planned: " + "; ".join(found))
     at.write(ROOT / plan.out)
     print(f"{len(at.records)} contracts on chain {chain.chain_id}, written to {plan.out}")
+
+
+def main() -> None:
+    """Deploy the plan; a refusal is one line on standard error."""
+    try:
+        deploy(Plan.read())
+    except PlanRefused as refusal:
+        sys.exit(f"deploy: {refusal}")

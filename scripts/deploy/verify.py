@@ -1,18 +1,17 @@
 """Read a deployment back: `ape run deploy verify --network ...`, REFI_DEPLOY_PLAN=plan.json."""
 
 import json
+import sys
 
 from ape import Contract, chain
 
 from ._checks import faults
 from ._contracts import ROOT
 from ._plan import Plan, PlanRefused
-from .platform import deployer_of
 
 
-def main() -> None:
+def verify(plan: Plan) -> None:
     """Check code and roles of the deployment that the plan names."""
-    plan = Plan.read()
     folder = ROOT / plan.out
     records = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))}
     if not records:
@@ -21,7 +20,16 @@ def main() -> None:
     if strays:
         raise PlanRefused(f"not on chain {chain.chain_id}: {', '.join(strays)}")
     contracts = {name: Contract(record["address"], abi=record["abi"]) for name, record in records.items()}
-    found = faults(contracts, records, plan, str(deployer_of(plan, chain.chain_id).address))
+    deployer = records["RefiToken"]["constructor_args"][0]
+    found = faults(contracts, records, plan, deployer)
     if found:
         raise PlanRefused("not as planned: " + "; ".join(found))
     print(f"{len(contracts)} contracts on chain {chain.chain_id}: code and roles as planned")
+
+
+def main() -> None:
+    """Verify the plan's deployment; a fault is one line on standard error."""
+    try:
+        verify(Plan.read())
+    except PlanRefused as refusal:
+        sys.exit(f"verify: {refusal}")

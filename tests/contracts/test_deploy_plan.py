@@ -68,6 +68,13 @@ def test_a_key_with_which_anything_can_be_proved_is_refused_everywhere(
         Plan.from_json(plan(verifiers={"VarVerifier16x90": forgeable})).refuse_unsafe(chain_id, DEPLOYER)
 
 
+def test_logs_universes_and_policies_are_left_to_governance_off_a_local_chain() -> None:
+    logged = Plan.from_json(plan(log={"origin": "refi.trading/test", "public_key": "0x" + "11" * 32}))
+    logged.refuse_unsafe(LOCAL, DEPLOYER)
+    with pytest.raises(PlanRefused, match="registered by governance on chain 10"):
+        logged.refuse_unsafe(MAINNET, DEPLOYER)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -24,6 +25,7 @@ from web3.types import RPCEndpoint, TxReceipt
 
 from backend.kernel.merkle import consistency_proof, leaf_hash, root
 from backend.settings import child_environment
+from scripts.deploy._plan import ANVIL_ACCOUNTS
 
 ROOT = Path(__file__).resolve().parents[2]
 APE = ROOT / "contracts" / ".venv" / "bin" / "ape"
@@ -101,11 +103,12 @@ class Platform:
         self.send("issuer", registry.functions.registerCredential(CCID, KYC, expires_at, sha256(b"").digest(), b""))
 
 
-def ape(script: str, url: str, plan: Path) -> subprocess.CompletedProcess[str]:
+def ape(script: str, url: str, plan: Path, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a deployment script in Ape's environment."""
     environment = child_environment(deploy_plan=plan) | {
         "APE_FOUNDRY_HOST": url,
         "APE_DATA_FOLDER": str(ROOT / ".refi" / "ape"),
+        **more,
     }
     command = [str(APE), "run", "deploy", script, "--network", "ethereum:local:foundry"]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
@@ -120,52 +123,58 @@ def refusal(attempt: Callable[[], object]) -> str:
     return str(decode(["address", "string", PAYLOAD], bytes.fromhex(data[10:]))[1])
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+@contextmanager
+def node(chain_id: int) -> Iterator[str]:
+    """Run a node on a free port; yield its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [str(ANVIL), "--network", "optimism", "--chain-id", "42069", "--timestamp", str(FIRST_DAY), "--quiet"]
-    with subprocess.Popen([*command, "--port", str(port)], stdin=subprocess.DEVNULL) as node:
+    url = f"http://127.0.0.1:{port}"
+    command = [str(ANVIL), "--network", "optimism", "--timestamp", str(FIRST_DAY), "--quiet"]
+    command += ["--chain-id", str(chain_id), "--port", str(port)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
-            yield f"http://127.0.0.1:{port}"
+            deadline = monotonic() + PATIENCE_SECONDS
+            while not Web3(HTTPProvider(url)).is_connected():
+                assert monotonic() < deadline
+                sleep(0.05)
+            yield url
         finally:
-            node.terminate()
+            process.terminate()
+
+
+def plan_for(out: Path, **more: Any) -> dict[str, Any]:
+    """Return a plan with every role and one voter."""
+    roles = {role: PEOPLE[role].address for role in ROLES}
+    return {"roles": roles, "voters": [PEOPLE["voter"].address], "out": str(out)} | more
 
 
 @pytest.fixture(scope="module")
-def deployed(url: str, tmp_path_factory: pytest.TempPathFactory) -> Platform:
-    web3 = Web3(HTTPProvider(url))
-    deadline = monotonic() + PATIENCE_SECONDS
-    while not web3.is_connected():
-        assert monotonic() < deadline
-        sleep(0.05)
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("chain") / "deployments"
+    policy = {
+        "policy_id": "0x" + keccak(text="policy").hex(),
+        "k": 5,
+        "limit": str(10**20),
+        "circuit_hash": "0x" + "11" * 32,
+        "verifier": "VarVerifier16x90",
+    }
     plan = folder.with_name("plan.json")
     plan.write_text(
         json.dumps(
-            {
-                "roles": {role: PEOPLE[role].address for role in ROLES},
-                "voters": [PEOPLE["voter"].address],
-                "log": {"origin": ORIGIN, "public_key": "0x" + LOG_KEY.hex()},
-                "universe": {"instruments": TICKERS, "window": 90},
-                "verifiers": {"VarVerifier16x90": {"key": "0x" + VERIFYING_KEY.hex(), "insecure": True}},
-                "var_policies": [
-                    {
-                        "policy_id": "0x" + keccak(text="policy").hex(),
-                        "k": 5,
-                        "limit": str(10**20),
-                        "circuit_hash": "0x" + "11" * 32,
-                        "verifier": "VarVerifier16x90",
-                    }
-                ],
-                "out": str(folder),
-            }
+            plan_for(
+                folder,
+                log={"origin": ORIGIN, "public_key": "0x" + LOG_KEY.hex()},
+                universe={"instruments": TICKERS, "window": 90},
+                verifiers={"VarVerifier16x90": {"key": "0x" + VERIFYING_KEY.hex(), "insecure": True}},
+                var_policies=[policy],
+            )
         )
     )
-    done = ape("platform", url, plan)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Platform(web3, folder, plan, url)
+    with node(42069) as url:
+        done = ape("platform", url, plan)
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield Platform(Web3(HTTPProvider(url)), folder, plan, url)
 
 
 @pytest.fixture
@@ -214,6 +223,34 @@ def test_a_failed_deployment_leaves_the_one_before_in_place(platform: Platform) 
     assert failed.returncode != 0
     assert "the verifier Unknown" in failed.stderr + failed.stdout
     assert sorted(path.name for path in platform.folder.iterdir()) == before
+
+
+def test_off_a_local_chain_the_timelock_owns_everything_and_public_keys_are_refused(tmp_path: Path) -> None:
+    out, plan = tmp_path / "deployments", tmp_path / "plan.json"
+    deployer = PEOPLE["operator"]
+    keyfile = tmp_path / "ape" / "accounts" / "deployer.json"
+    keyfile.parent.mkdir(parents=True)
+    keyfile.write_text(json.dumps(Account.encrypt(deployer.key, "passphrase", kdf="pbkdf2", iterations=2)))
+    settings = {"APE_DATA_FOLDER": str(tmp_path / "ape"), "APE_ACCOUNTS_deployer_PASSPHRASE": "passphrase"}
+    with node(10) as url:
+        web3 = Web3(HTTPProvider(url))
+        plan.write_text(json.dumps(plan_for(out, deployer="deployer") | {"voters": [min(ANVIL_ACCOUNTS)]}))
+        refused = ape("platform", url, plan, **settings)
+        assert refused.returncode != 0
+        assert "whose keys are public are refused on chain 10" in refused.stderr
+        assert web3.eth.block_number == 0
+
+        plan.write_text(json.dumps(plan_for(out, deployer="deployer")))
+        web3.provider.make_request(RPCEndpoint("anvil_setBalance"), [deployer.address, hex(10**20)])
+        done = ape("platform", url, plan, **settings)
+        assert done.returncode == 0, done.stdout + done.stderr
+        platform = Platform(web3, out, plan, url)
+        timelock = platform.contract("RefiTimelock").address
+        for name in ("OrderGate", "AuditAnchor", "ReturnsOracle", "VarAttestor", "VolumePolicy", "ModelRegistry"):
+            assert platform.contract(name).functions.owner().call() == timelock
+        engine = platform.contract("PolicyEngine").functions
+        for holder, holds in ((timelock, True), (deployer.address, False)):
+            assert engine.hasRole(engine.ADMIN_ROLE().call(), holder).call() is holds
 
 
 def test_orders_pass_after_kyc_and_are_refused_with_their_reasons(platform: Platform) -> None:
