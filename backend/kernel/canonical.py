@@ -16,10 +16,12 @@ from backend.kernel.errors import Invalid
 JsonValue: TypeAlias = "str | int | bool | Sequence[JsonValue] | Mapping[str, JsonValue]"
 MAX_INTEGER = 2**53 - 1
 MAX_DECIMAL_DIGITS = 200
+MAX_DEPTH = 64
 
 _BYTES = re.compile(r"[A-Za-z0-9_-]*")
 _DECIMAL = re.compile(r"(?!-0\Z)-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+_BRACKETS = re.compile(r""""(?:[^"\\]++|\\.)*+"?|[\[\]{}]""", re.DOTALL)
 _quote: Callable[[str], str] = encode_basestring
 
 
@@ -33,14 +35,13 @@ def canonical_json(value: JsonValue) -> bytes:
         return _text(value).encode()
     except UnicodeEncodeError as error:
         raise EncodingError("a string holds a lone surrogate") from error
-    except RecursionError as error:
-        raise EncodingError("nested too deeply") from error
 
 
 def parse_canonical(text: bytes | str) -> JsonValue:
     """Decode canonical JSON, refusing duplicate keys and every text that `canonical_json` would not write."""
     try:
         decoded = text.decode() if isinstance(text, bytes) else text
+        _require_shallow(decoded)
         value = cast(
             "JsonValue",
             json.loads(decoded, object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse),
@@ -49,7 +50,7 @@ def parse_canonical(text: bytes | str) -> JsonValue:
         decoded.encode()
     except EncodingError:
         raise
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise EncodingError(f"not canonical JSON: {error}") from error
     if not canonical:
         raise EncodingError("not in canonical form")
@@ -108,7 +109,7 @@ def parse_time(text: str) -> datetime:
         raise EncodingError(f"not a time: {error}") from error
 
 
-def _text(value: object) -> str:
+def _text(value: object, depth: int = 0) -> str:
     if isinstance(value, str):
         return _quote(value)
     if isinstance(value, bool):
@@ -117,10 +118,12 @@ def _text(value: object) -> str:
         if abs(value) > MAX_INTEGER:
             raise EncodingError("an integer of 2^53 or more must be a string")
         return int.__repr__(value)
+    if depth > MAX_DEPTH:
+        raise EncodingError("nested too deeply")
     if isinstance(value, Mapping):
-        return "{" + ",".join([f"{_quote(key)}:{_text(value[key])}" for key in _sorted_keys(value)]) + "}"
+        return "{" + ",".join([f"{_quote(key)}:{_text(value[key], depth + 1)}" for key in _sorted_keys(value)]) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ",".join([_text(item) for item in value]) + "]"
+        return "[" + ",".join([_text(item, depth + 1) for item in value]) + "]"
     raise EncodingError(f"{type(value).__name__} has no canonical form")
 
 
@@ -129,6 +132,17 @@ def _sorted_keys(value: Mapping[object, object]) -> list[str]:
     if not all(isinstance(key, str) and key.isascii() for key in keys):
         raise EncodingError("a key is not an ASCII string")
     return sorted(cast("list[str]", keys))
+
+
+def _require_shallow(text: str) -> None:
+    # The decoder recurses in C: where a library has raised Python's recursion limit, nesting would overrun the stack.
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for match in _BRACKETS.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
+        if depth > MAX_DEPTH:
+            raise EncodingError("nested too deeply")
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

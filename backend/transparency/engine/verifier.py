@@ -56,6 +56,7 @@ MAX_MODEL_BYTES = 16 * 2**20
 MAX_ANSWER_BYTES = 4 * 2**20
 MAX_ENTRY_BYTES = 512
 MAX_PATH = 64
+MAX_DEPTH = 32
 Q_TOLERANCE = 1e-4
 
 Result = Literal["pass", "fail", "skipped"]
@@ -134,12 +135,13 @@ class Named:
 # --- encodings: canonical JSON, base64url, hex -----------------------------------------------------------------------
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
+_BRACKETS = re.compile(r""""(?:[^"\\]++|\\.)*+"?|[\[\]{}]""", re.DOTALL)
 _DECIMAL = re.compile(r"(?!-0\Z)-?(0|[1-9][0-9]{0,60})(\.[0-9]{0,60}[1-9])?")
 
 
 def canonical_json(value: object) -> bytes:
     """Encode strings, integers below 2^53, booleans, arrays and objects with ASCII keys; refuse everything else."""
-    _require_profile(value, 0)
+    _require_profile(value)
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -157,24 +159,32 @@ def parse_json(content: bytes | str) -> Any:
 
     try:
         text = content.decode() if isinstance(content, bytes) else content
+        _require_shallow(text)
         value = json.loads(text, object_pairs_hook=unique, parse_float=refuse, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Failed(f"not JSON: {str(error)[:80]}") from error
-    _require_profile(value, 0)
+    _require_profile(value)
     return value
 
 
-def _require_profile(value: object, depth: int) -> None:
-    if depth > 32:
-        raise Failed("nested too deeply")
+def _require_shallow(text: str) -> None:
+    # The decoder recurses in C: where a library has raised Python's recursion limit, nesting would overrun the stack.
+    depth = 0
+    for match in _BRACKETS.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
+        if depth > MAX_DEPTH:
+            raise Failed("nested too deeply")
+
+
+def _require_profile(value: object) -> None:
     if isinstance(value, dict):
         if not all(isinstance(key, str) and key.isascii() for key in value):
             raise Failed("a key is not an ASCII string")
         for item in value.values():
-            _require_profile(item, depth + 1)
+            _require_profile(item)
     elif isinstance(value, list):
         for item in value:
-            _require_profile(item, depth + 1)
+            _require_profile(item)
     elif not isinstance(value, str | bool | int) or (isinstance(value, int) and abs(value) >= 2**53):
         raise Failed("a value outside the profile (null, or an integer of 2^53 or more)")
     elif isinstance(value, str) and re.search("[\ud800-\udfff]", value):
@@ -385,11 +395,11 @@ class Rpc:
         request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=self.timeout) as response:  # noqa: S310
-                answer = json.loads(self._read(response))
+                answer = self._parsed(self._read(response))
         except urllib.error.HTTPError as error:
             error.close()
             raise Unreachable(f"{self.url} answers {method} with status {error.code}") from None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError, Failed) as error:
             raise Unreachable(f"{self.url} does not answer {method}: {str(error)[:80]}") from error
         if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
             return self._refusal(method, answer["error"])
@@ -424,6 +434,10 @@ class Rpc:
             if len(content) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
                 raise ValueError("the answer is too long or too slow")
         return content
+
+    def _parsed(self, content: bytes) -> Any:
+        _require_shallow(content.decode())
+        return json.loads(content)
 
     def _refusal(self, method: str, error: Mapping[str, Any]) -> Reverted:
         data, message = error.get("data"), str(error.get("message", ""))
@@ -1144,6 +1158,8 @@ def q_values(weights: bytes, description: Mapping[str, Any], features: Sequence[
     values = [max(-clip, min(clip, (x - m) / s)) for x, m, s in zip(features, mean, std, strict=True)]
     tensors = read_safetensors(weights)
     count = sum(name.endswith(".weight") for name in tensors)
+    if not count:
+        raise Failed("the model has no layers")
     for layer in range(count):
         matrix, bias = tensors.get(f"layers.{layer}.weight"), tensors.get(f"layers.{layer}.bias")
         if matrix is None or bias is None or matrix[0] != [len(bias[1]), len(values)]:

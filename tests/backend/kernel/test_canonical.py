@@ -1,6 +1,7 @@
 """Canonical JSON and the text forms inside it: one text a value, and no other text is read."""
 
 import json
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from http import HTTPStatus
@@ -80,8 +81,30 @@ def test_an_endlessly_nested_value_is_refused() -> None:
     value.append(value)
     with pytest.raises(EncodingError, match="deeply"):
         canonical_json(value)  # type: ignore[arg-type]
+    for text in ("[" * 100_000, '{"a":' * 100_000, "[" * 65 + "]" * 65):
+        with pytest.raises(EncodingError, match="deeply"):
+            parse_canonical(text)
+    assert canonical_json(parse_canonical("[" * 60 + "]" * 60)) == b"[" * 60 + b"]" * 60
+
+
+def test_brackets_inside_strings_are_no_nesting() -> None:
+    text = canonical_json(["[{" * 100, '"[\\"' * 50, "]"])
+    assert parse_canonical(text) == ["[{" * 100, '"[\\"' * 50, "]"]
+
+
+def test_a_raised_recursion_limit_does_no_harm() -> None:
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)
+    try:
+        with pytest.raises(EncodingError, match="deeply"):
+            parse_canonical("[" * 1_000_000)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_an_unfinished_string_is_refused_at_once() -> None:
     with pytest.raises(EncodingError):
-        parse_canonical("[" * 100_000)
+        parse_canonical('"' + '\\"' * 1_000_000 + "[" * 100)
 
 
 def test_an_enumerated_integer_is_written_as_a_number() -> None:

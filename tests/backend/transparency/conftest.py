@@ -137,6 +137,10 @@ class Chain:
     def answer_call(self, to: str, data: bytes, content: bytes | Exception) -> None:
         self.calls[to, "0x" + data.hex()] = content
 
+    def revert(self, data: bytes) -> Exception:
+        """Return a refusal to answer a call with."""
+        return Revert(data)
+
     def anchor(self, pack: dict[str, Any], index: int | None = None) -> None:
         """Store the pack's anchor, its transaction and its log."""
         anchor = pack["anchor"]
