@@ -9,6 +9,7 @@ import structlog
 
 from backend.anchoring.service import AnchorService
 from backend.kernel.errors import RefiError
+from backend.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,13 @@ async def relay(
             log.warning("anchor.failed", code=error.code, reason=error.detail, failures=failures)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), poll.total_seconds() * 2**failures)
+
+
+async def serve(service: AnchorService, settings: Settings) -> None:
+    """Relay as the settings say until SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    await relay(service, stop, interval=settings.anchor_interval, leaves=settings.anchor_leaves)
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

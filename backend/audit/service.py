@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import repository
@@ -30,6 +30,8 @@ from backend.ports.signer import Signer
 log = structlog.get_logger(__name__)
 
 BATCH = 1_000
+# What a database or a signer that is away for a while raises: the next turn catches up.
+FAULTS = (SQLAlchemyError, RefiError, OSError)
 ACCOUNT_BYTES = 32
 OWN_FIELDS = frozenset({"event", "account", "seq", "prev", "ts_event", "ts_recorded", "clock", "actor", "policy"})
 
@@ -140,11 +142,12 @@ class Sequencer:
             try:
                 if await self._is_elected():
                     await self.integrate()
-            except (OperationalError, RefiError, OSError) as error:
+            except FAULTS as error:
                 log.warning("audit.sequencer_failed", error=str(error))
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), self._interval.total_seconds())
-        await self._resign()
+        with suppress(*FAULTS):
+            await self._resign()
 
     async def _is_elected(self) -> bool:
         now = self._clock.wall()

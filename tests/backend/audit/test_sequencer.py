@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from backend.audit.service import AuditJournal, LogReader, Sequencer
 from backend.kernel import merkle
 from backend.kernel.canonical import encode_bytes
-from backend.kernel.errors import Invalid, NotFound
+from backend.kernel.errors import Invalid, NotFound, Unavailable
 from backend.kernel.signed_note import VerifierKey, open_note, parse_checkpoint
 from backend.kit.db import Base, Database
 from tests.fakes import FakeClock, FakeSigner
@@ -114,6 +114,43 @@ async def test_the_loop_integrates_until_it_is_stopped_and_then_resigns(database
     await asyncio.wait_for(running, 5)
     assert len(await entries_of(database, 2)) == 2
     assert await sequencer(database)._is_elected()
+
+
+class FailingSigner(FakeSigner):
+    """Refuses to sign as long as it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = True
+
+    def sign_note(self, message: bytes) -> bytes:
+        """Sign, or say that the key cannot be reached."""
+        if self.away:
+            raise Unavailable("the signer does not answer")
+        return super().sign_note(message)
+
+
+async def test_a_signer_that_is_away_leaves_nothing_half_done_and_the_loop_catches_up(database: Database) -> None:
+    signer, stop = FailingSigner(), asyncio.Event()
+    await record_many(database, [1, 2])
+    running = asyncio.create_task(
+        Sequencer(database, signer, FakeClock(), ORIGIN, interval=timedelta(milliseconds=5)).run(stop)
+    )
+    await asyncio.sleep(0.1)
+    async with database.reading() as session:
+        assert await LogReader().latest(session) is None
+        assert await LogReader().pending(session) == 2
+        with pytest.raises(NotFound):
+            await LogReader().entry(session, 0)
+    signer.away = False
+    for _ in range(200):
+        await asyncio.sleep(0.01)
+        async with database.reading() as session:
+            if not await LogReader().pending(session):
+                break
+    stop.set()
+    await asyncio.wait_for(running, 5)
+    assert len(await entries_of(database, 2)) == 2
 
 
 async def test_heads_name_the_last_record_of_each_account_at_a_size(database: Database) -> None:
