@@ -1,0 +1,245 @@
+"""A claim is attested once, whatever fails on the way; a breach is an outcome, not a fault."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from backend.kernel.errors import Conflict, NotFound, Tampered, Unavailable
+from backend.kernel.field import SCALAR_FIELD
+from backend.kit.db import Database
+from backend.ports.signer import KeyRole
+from backend.proofs.engine.claim import holds
+from backend.proofs.engine.kept import AttestationState, word
+from backend.proofs.types import Binding, Statement
+from tests.backend.proofs.world import (
+    EPOCH,
+    KEY,
+    LIMIT_UNITS,
+    LOG_ID,
+    OWNER,
+    POLICY_ID,
+    PROBE_ID,
+    ZERO,
+    World,
+    sends,
+    tx_of,
+)
+
+
+@pytest.fixture
+async def world(database: Database) -> World:
+    return World(database)
+
+
+async def test_a_kept_limit_is_proved_and_attested(world: World) -> None:
+    await world.prepare()
+    made = await world.attest()
+    assert made.state is AttestationState.ATTESTED
+    assert (made.value, made.limit) == (Decimal(30), Decimal(30))
+    assert made.tx_hash == tx_of(world.chain)
+    assert made.gas_used == 80_000
+    assert world.chain.sent[-1][:3] == (KeyRole.ATTESTER, "VarAttestor", "attest")
+    assert world.stages == ["gathering", "proving", "attesting"]
+    assert world.breaches == []
+
+
+async def test_what_is_sent_is_the_statement_with_its_proof_words(world: World) -> None:
+    await world.prepare()
+    claim = (await world.attest()).claim
+    assert claim is not None
+    submitted, proof = world.contracts.submitted[0]
+    assert submitted == (OWNER.address, EPOCH, POLICY_ID, LOG_ID, 0, claim.commitment, *claim.challenges)
+    assert b"".join(part.to_bytes(32, "big") for part in proof) == bytes(range(256))
+
+
+async def test_the_statement_holds_for_a_verifier_who_knows_only_public_data(world: World) -> None:
+    await world.prepare()
+    claim = (await world.attest()).claim
+    assert claim is not None
+    attestor = bytes.fromhex(world.chain.address("VarAttestor")[2:])
+    subject = bytes.fromhex(OWNER.address[2:])
+    binding = Binding(world.chain.id, attestor, subject, EPOCH, POLICY_ID, ZERO, LOG_ID, 0)
+    statement, matrix = Statement(*claim.statement), world.returns.matrix(world.market.days()[20])
+    assert holds(statement, binding, matrix, LIMIT_UNITS)
+    assert not holds(statement, replace(binding, epoch=EPOCH + 1), matrix, LIMIT_UNITS)
+    assert not holds(statement, binding, matrix, LIMIT_UNITS - 1)
+
+
+async def test_attesting_again_returns_the_same_and_proves_nothing(world: World) -> None:
+    await world.prepare()
+    assert await world.attest() == await world.attest()
+    assert sends(world.chain, "attest") == len(world.prover.proved) == 1
+
+
+async def test_the_attestation_is_on_the_accounts_record_without_the_value(world: World) -> None:
+    await world.prepare()
+    made = await world.attest()
+    event, fields = (await world.events())[-1]
+    assert event == "var.attested"
+    assert fields["tx_hash"] == made.tx_hash
+    assert fields["policy"] == word(POLICY_ID)
+    assert "var" not in fields
+
+
+async def test_a_breach_is_recorded_and_reported_once_and_nothing_is_proved(world: World) -> None:
+    await world.prepare(shares=11)
+    first, second = await world.attest(), await world.attest()
+    assert first == second
+    assert first.state is AttestationState.BREACHED
+    assert (first.value, first.limit) == (Decimal(33), Decimal(30))
+    assert [breach.subject for breach in world.breaches] == [OWNER.address]
+    assert world.prover.proved == []
+    assert sends(world.chain, "attest") == 0
+    event, fields = (await world.events())[-1]
+    assert (event, fields["var"], fields["limit"]) == ("var.breach", "33", "30")
+
+
+async def test_a_limit_one_unit_below_the_var_cannot_be_proved_and_a_probe_halts_nobody(world: World) -> None:
+    world.contracts.limits[PROBE_ID] = LIMIT_UNITS - 1
+    await world.prepare()
+    probed = await world.attest(policy_id=PROBE_ID)
+    assert probed.state is AttestationState.BREACHED
+    assert world.breaches == []
+    assert (await world.attest()).state is AttestationState.ATTESTED
+
+
+async def test_a_short_position_gains_where_a_long_one_loses(world: World) -> None:
+    await world.prepare(shares=-1_000)
+    made = await world.attest()
+    assert (made.state, made.value) == (AttestationState.ATTESTED, Decimal(0))
+    inputs = world.prover.proved[0][0]
+    assert inputs["q"] == [SCALAR_FIELD - 1_000 * 10**6, 0, 0]
+
+
+async def test_nothing_is_attested_before_the_record_is_anchored(world: World) -> None:
+    await world.prepare()
+    world.anchors.sizes[0] = 0
+    with pytest.raises(Conflict, match="does not hold"):
+        await world.attest()
+    await world.anchor()
+    assert (await world.attest()).state is AttestationState.ATTESTED
+
+
+async def test_an_anchor_can_be_named_and_must_exist(world: World) -> None:
+    await world.prepare()
+    await world.anchor()
+    with pytest.raises(NotFound):
+        await world.attest(anchor_index=2)
+    made = await world.attest(anchor_index=0)
+    assert made.claim is not None
+    assert made.claim.anchor_index == 0
+
+
+async def test_an_epoch_that_was_not_closed_is_not_found(world: World) -> None:
+    await world.anchors_only()
+    with pytest.raises(NotFound, match="not closed"):
+        await world.attest()
+
+
+async def test_returns_that_were_not_published_are_a_conflict_and_other_ones_tampering(world: World) -> None:
+    world.holdings.units[OWNER.id] = {"AAA": 1}
+    async with world.database.transaction() as session:
+        await world.epochs.close(session, EPOCH)
+    await world.anchor()
+    with pytest.raises(Conflict, match="not published"):
+        await world.attest()
+    await world.prepare()
+    universe = world.returns.matrix(world.market.days()[20]).universe_id
+    world.contracts.matrices[universe, EPOCH] = b"\x03" * 32
+    with pytest.raises(Tampered):
+        await world.attest()
+
+
+async def test_an_unknown_policy_and_one_for_another_circuit_are_refused(world: World) -> None:
+    await world.prepare()
+    with pytest.raises(NotFound, match="no such policy"):
+        await world.attest(policy_id=PROBE_ID)
+    world.prover.known = replace(KEY, verification_key_hash=b"\x04" * 32)
+    with pytest.raises(Conflict, match="another circuit"):
+        await world.attest()
+
+
+async def test_a_contract_that_computes_another_context_is_tampering(world: World) -> None:
+    await world.prepare()
+    world.chain.answer("VarAttestor", "contextOf", lambda *_: 1)
+    with pytest.raises(Tampered):
+        await world.attest()
+
+
+async def test_a_prover_that_fails_on_a_true_statement_is_a_fault_and_not_a_breach(world: World) -> None:
+    await world.prepare()
+    world.prover.finds_none = True
+    with pytest.raises(Unavailable):
+        await world.attest()
+    assert world.breaches == []
+    world.prover.finds_none = False
+    assert (await world.attest()).state is AttestationState.ATTESTED
+
+
+async def test_a_lost_receipt_is_made_good_with_the_same_proof(world: World) -> None:
+    await world.prepare()
+    world.chain.lose_receipts = 1
+    with pytest.raises(Unavailable):
+        await world.attest()
+    made = await world.attest()
+    assert made.state is AttestationState.ATTESTED
+    assert made.tx_hash == tx_of(world.chain)
+    assert sends(world.chain, "attest") == len(world.prover.proved) == 1
+    assert [event for event, _ in await world.events()].count("var.attested") == 1
+
+
+async def test_a_proof_that_was_never_sent_is_sent_and_not_made_again(world: World) -> None:
+    await world.prepare()
+    honest = world.chain.answers["VarAttestor", "attest"]
+    world.chain.answer("VarAttestor", "attest", _unavailable)
+    with pytest.raises(Unavailable):
+        await world.attest()
+    world.chain.answer("VarAttestor", "attest", honest)
+    assert (await world.attest()).state is AttestationState.ATTESTED
+    assert len(world.prover.proved) == 1
+
+
+async def test_a_proof_that_another_attestation_overtook_is_made_again(world: World) -> None:
+    await world.prepare()
+    honest = world.chain.answers["VarAttestor", "attest"]
+    world.chain.answer("VarAttestor", "attest", _unavailable)
+    with pytest.raises(Unavailable):
+        await world.attest()
+    world.chain.answer("VarAttestor", "attest", honest)
+    world.contracts.latest[OWNER.address, POLICY_ID] = b"\x05" * 32
+    made = await world.attest()
+    assert made.claim is not None
+    assert made.claim.previous == b"\x05" * 32
+    assert len(world.prover.proved) == 2
+
+
+async def test_an_attestation_on_chain_that_is_not_ours_is_never_taken_for_ours(world: World) -> None:
+    await world.prepare()
+    world.contracts.attested[OWNER.address, EPOCH, POLICY_ID] = b"\x06" * 32
+    with pytest.raises(Conflict, match="not kept here"):
+        await world.attest()
+    assert world.prover.proved == []
+
+
+async def test_an_evidence_packs_part_holds_exactly_what_the_format_says(world: World) -> None:
+    await world.prepare()
+    async with world.database.reading() as session:
+        assert await world.attestations.pack_part(session, OWNER.pseudonym, EPOCH) is None
+    made = await world.attest()
+    async with world.database.reading() as session:
+        part = await world.attestations.pack_part(session, OWNER.pseudonym, EPOCH)
+        assert await world.attestations.pack_part(session, OWNER.pseudonym, EPOCH + 1) is None
+    assert part is not None
+    assert made.claim is not None
+    names = "attestor subject epoch policy_id previous anchor_index position_commitment returns_id returns_cid"
+    assert sorted(part) == sorted([*names.split(), "public_inputs", "proof", "tx_hash"])
+    assert part["public_inputs"] == [word(value) for value in made.claim.statement]
+    assert part["position_commitment"] == part["public_inputs"][1]
+    assert part["attestor"] == world.chain.address("VarAttestor")
+    assert part["returns_cid"] in world.pinner.files
+    assert part["proof"] == "0x" + bytes(range(256)).hex()
+
+
+def _unavailable(*_arguments: object) -> None:
+    raise Unavailable("the RPC does not answer")

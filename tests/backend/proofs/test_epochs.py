@@ -1,0 +1,122 @@
+"""At an epoch's end every account commits to what it holds, once."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from backend.kernel.clock import close_of
+from backend.kernel.errors import Conflict
+from backend.kernel.poseidon import position_commitment
+from backend.kernel.refusal import Refused
+from backend.kit.db import Database
+from backend.proofs import repository
+from backend.proofs.engine.kept import Closing, position_vector, word
+from backend.proofs.engine.returns import universe_id
+from tests.backend.proofs.world import DAY, EPOCH, OWNER, UNIVERSE, World, account
+
+
+@pytest.fixture
+def world(database: Database) -> World:
+    return World(database)
+
+
+async def close(world: World, epoch: int = EPOCH) -> Closing:
+    async with world.database.transaction() as session:
+        return await world.epochs.close(session, epoch)
+
+
+async def salt(world: World, pseudonym: str) -> int | None:
+    async with world.database.reading() as session:
+        return await repository.salt_of(session, pseudonym)
+
+
+async def test_the_record_holds_the_salted_commitment_of_the_positions_in_universe_order(world: World) -> None:
+    world.holdings.units[OWNER.id] = {"CCC": -5, "AAA": 7}
+    closed = (await close(world)).closed[0]
+    secret = await salt(world, OWNER.pseudonym)
+    assert secret is not None
+    assert closed.positions == (7, 0, -5)
+    assert closed.commitment == position_commitment(secret, universe_id(UNIVERSE), (7, 0, -5))
+    ((event, fields),) = await world.events()
+    assert event == "epoch.closed"
+    assert fields["subject"] == OWNER.address
+    assert fields["epoch"] == EPOCH
+    assert fields["position_commitment"] == word(closed.commitment)
+    assert fields["ts_event"].startswith(DAY.isoformat() + "T21:00:00")
+
+
+async def test_closing_again_adds_no_record_even_when_holdings_have_changed(world: World) -> None:
+    first = await close(world)
+    world.holdings.units[OWNER.id] = {"AAA": 1}
+    assert await close(world) == first
+    assert len(await world.events()) == 1
+
+
+async def test_every_account_is_closed_across_pages_and_equal_holdings_look_different(world: World) -> None:
+    world.directory.accounts = tuple(account(number) for number in (5, 4, 3, 2, 1))
+    closing = await close(world)
+    assert [closed.account for closed in closing.closed] == [one.pseudonym for one in world.directory.accounts]
+    assert len({closed.commitment for closed in closing.closed}) == 5
+
+
+async def test_an_account_keeps_its_salt_over_the_epochs(world: World) -> None:
+    first = (await close(world)).closed[0]
+    world.clock.advance(business=timedelta(days=1))
+    second = (await close(world, EPOCH + 1)).closed[0]
+    assert first.commitment == second.commitment
+
+
+@pytest.mark.parametrize("held", [{"ZZZ": 1}, {"AAA": 1 << 40}])
+async def test_holdings_that_cannot_be_proved_are_refused_on_record_and_stop_nobody_else(
+    world: World, held: dict[str, int]
+) -> None:
+    world.directory.accounts = (account(2), OWNER)
+    world.holdings.units[2] = held
+    closing = await close(world)
+    assert [closed.account for closed in closing.closed] == [OWNER.pseudonym]
+    ((refused, why),) = closing.refused
+    assert refused == account(2).pseudonym
+    assert isinstance(why, Refused)
+    assert why.rule == "outside_universe"
+    assert [event for event, _ in await world.events(account(2).pseudonym)] == ["epoch.refused"]
+
+
+async def test_an_epoch_that_is_not_over_cannot_be_closed(world: World) -> None:
+    world.clock.business_time = close_of(DAY) - timedelta(microseconds=1)
+    with pytest.raises(Conflict, match="not over"):
+        await close(world)
+
+
+async def test_an_epoch_whose_holdings_are_gone_cannot_be_closed(world: World) -> None:
+    world.clock.advance(business=timedelta(hours=3))
+    with pytest.raises(Conflict, match="not known any more"):
+        await close(world)
+
+
+async def test_a_new_account_commits_to_the_empty_portfolio(world: World) -> None:
+    async with world.database.transaction() as session:
+        fields = await world.epochs.open_account_fields(session, OWNER)
+    secret = await salt(world, OWNER.pseudonym)
+    assert secret is not None
+    assert fields == {
+        "subject": OWNER.address,
+        "epoch": EPOCH,
+        "position_commitment": word(position_commitment(secret, universe_id(UNIVERSE), (0, 0, 0))),
+    }
+
+
+@pytest.mark.parametrize(
+    ("holdings", "outcome"),
+    [
+        ({}, (0, 0, 0)),
+        ({"BBB": 2, "ZZZ": 0}, (0, 2, 0)),
+        ({"ZZZ": 1, "BBB": 2, "XXX": -1}, ["XXX", "ZZZ"]),
+        ({"AAA": -(1 << 40)}, ["AAA"]),
+        ({"AAA": -(1 << 40) + 1}, (-(1 << 40) + 1, 0, 0)),
+    ],
+)
+def test_a_position_vector_has_a_place_for_every_instrument_and_none_for_others(
+    holdings: dict[str, int], outcome: Any
+) -> None:
+    assert position_vector(UNIVERSE, holdings) == outcome

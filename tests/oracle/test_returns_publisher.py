@@ -1,0 +1,67 @@
+"""The publisher publishes each day that ends, once, and outlives a chain that is down."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+
+from backend.kernel.clock import close_of
+from backend.kit.db import Database
+from oracle.returns_publisher import last_closed_day, publish_days
+from tests.backend.proofs.world import DAY, FIRST, World, sends
+
+TICK = timedelta(milliseconds=1)
+
+
+async def publish_until(world: World, reached: Callable[[], bool]) -> None:
+    """Let the publisher run until something is so."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(
+        publish_days(world.returns, world.database, world.market, world.clock, stop, poll=TICK)
+    )
+    async with asyncio.timeout(10):
+        while True:
+            if reached():
+                break
+            await asyncio.sleep(0.002)
+    stop.set()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+@pytest.fixture
+def world(database: Database) -> World:
+    return World(database)
+
+
+async def test_each_day_that_ends_is_published_once(world: World) -> None:
+    await publish_until(world, lambda: sends(world.chain, "publish") == 1)
+    world.clock.advance(business=timedelta(days=1))
+    await publish_until(world, lambda: sends(world.chain, "publish") == 2)
+    assert len(world.contracts.matrices) == 2
+
+
+async def test_a_chain_that_comes_back_gets_the_day(world: World) -> None:
+    world.chain.down = True
+    looks = iter(range(20))
+    await publish_until(world, lambda: next(looks) == 10)
+    assert world.contracts.matrices == {}
+    world.chain.down = False
+    await publish_until(world, lambda: len(world.contracts.matrices) == 1)
+
+
+async def test_a_day_whose_prices_are_not_plausible_is_skipped_and_the_next_one_tried(world: World) -> None:
+    world.market.closes[1, 0] = 1.0
+    looks = iter(range(40))
+    await publish_until(world, lambda: next(looks) == 30)
+    assert world.chain.sent == []
+    world.clock.advance(business=timedelta(days=2))
+    await publish_until(world, lambda: sends(world.chain, "publish") == 1)
+
+
+def test_a_day_is_over_at_its_close_and_not_before(world: World) -> None:
+    assert last_closed_day(world.market, close_of(DAY)) == DAY
+    assert last_closed_day(world.market, close_of(DAY) - timedelta(microseconds=1)) == DAY - timedelta(days=1)
+    assert last_closed_day(world.market, close_of(FIRST) - timedelta(days=1)) is None
