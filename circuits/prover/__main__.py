@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Groth16 as a process: `python -m circuits.prover COMMAND --folder FOLDER CIRCUIT`, run from the repository's root.
+"""Groth16 as a process: `python -m circuits.prover COMMAND [CIRCUIT] [--folder FOLDER]`, from the repository's root.
+
+CIRCUIT is var_16_90 and FOLDER .refi/zk unless given.
 
 setup    make the circuit's development key in FOLDER, or find it there
 key      print the key's record: hashes, verifying key, parameters, insecure or not
@@ -7,9 +9,11 @@ prove    stdin {"inputs": {signal: number or list}, "public_inputs": [...]}
          answers {"proof": "0x.."} or {"refused": why}
 verify   stdin {"proof": "0x..", "public_inputs": [...]}; answers {"valid": true or false}
 compile  count the constraints with circom2
+inspect  look for unconstrained signals with circom2; exit status 1 when something is unexpected
 
 Numbers are decimal strings, 0x-hex strings or JSON integers. Each line of stdout is one JSON object; lines before the
-last hold only "progress". Exit status: 0 answered (a refusal is an answer), 1 fault, with {"error": why} on stdout.
+last hold only "progress". Exit status: 0 answered (a refusal is an answer), 1 fault, with
+{"error": why} on stdout.
 """
 
 import argparse
@@ -24,11 +28,9 @@ from typing import Any, TextIO
 
 import groth16py
 
-from circuits.prover import keys
+from circuits.prover import compiler, keys
 
 Answer = dict[str, Any]
-COMPILER = keys.ROOT / "node_modules" / ".bin" / "circom2"
-COUNTS = ("non-linear constraints", "linear constraints", "public inputs", "private inputs", "public outputs", "wires")
 
 
 def number(value: str | int) -> int:
@@ -78,23 +80,12 @@ def _valid(circuit: str, folder: Path, proof: bytes, public: list[int]) -> bool:
         return False
 
 
-def count(circuit: str, folder: Path) -> Answer:
-    """Compile to an .r1cs beside the keys and return the compiler's counts."""
-    source = keys.parameters(circuit)["file"]
-    folder.mkdir(parents=True, exist_ok=True)
-    # circom2 resolves includes only below its working folder
-    command = [str(COMPILER), f"circuits/{source}", "--r1cs", "--O2", "-o", os.path.relpath(folder, keys.ROOT)]
-    done = subprocess.run(command, cwd=keys.ROOT, capture_output=True, text=True, check=True)  # noqa: S603
-    counts = dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
-    return {name.replace(" ", "_"): int(counts[name].split()[0]) for name in COUNTS if name in counts}
-
-
 def main(arguments: list[str], answers: TextIO) -> int:
     """Run one command and write its answer as JSON lines."""
     parser = argparse.ArgumentParser(prog="circuits.prover", description=__doc__)
-    parser.add_argument("command", choices=("setup", "key", "prove", "verify", "compile"))
-    parser.add_argument("circuit")
-    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("command", choices=("setup", "key", "prove", "verify", "compile", "inspect"))
+    parser.add_argument("circuit", nargs="?", default="var_16_90")
+    parser.add_argument("--folder", type=Path, default=keys.ROOT / ".refi" / "zk")
     chosen = parser.parse_args(arguments)
 
     def say(answer: Answer) -> None:
@@ -109,10 +100,11 @@ def main(arguments: list[str], answers: TextIO) -> int:
         "key": lambda: keys.load_meta(circuit, folder),
         "prove": lambda: prove(circuit, folder, json.load(sys.stdin), progress),
         "verify": lambda: verify(circuit, folder, json.load(sys.stdin)),
-        "compile": lambda: count(circuit, folder),
+        "compile": lambda: compiler.count(circuit, folder),
+        "inspect": lambda: compiler.inspect(circuit),
     }
     try:
-        say(commands[chosen.command]())
+        answer = commands[chosen.command]()
     except (
         keys.KeyRefused,
         groth16py.SetupError,
@@ -124,7 +116,8 @@ def main(arguments: list[str], answers: TextIO) -> int:
     ) as error:
         say({"error": f"{type(error).__name__}: {error}"})
         return 1
-    return 0
+    say(answer)
+    return 1 if answer.get("unexpected") else 0
 
 
 if __name__ == "__main__":

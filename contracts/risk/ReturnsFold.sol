@@ -63,7 +63,10 @@ library ReturnsFold {
                             mulmod(shr(96, word), mload(add(weight, 96)), field),
                             add(
                                 mulmod(shr(120, word), mload(add(weight, 64)), field),
-                                add(mulmod(shr(144, word), mload(add(weight, 32)), field), add(mulmod(shr(168, word), mload(weight), field), e))
+                                add(
+                                    mulmod(shr(144, word), mload(add(weight, 32)), field),
+                                    add(mulmod(shr(168, word), mload(weight), field), e)
+                                )
                             )
                         ),
                         field
@@ -73,7 +76,10 @@ library ReturnsFold {
                             mulmod(word, mload(add(weight, 224)), field),
                             add(
                                 mulmod(shr(24, word), mload(add(weight, 192)), field),
-                                add(mulmod(shr(48, word), mload(add(weight, 160)), field), add(mulmod(shr(72, word), mload(add(weight, 128)), field), e))
+                                add(
+                                    mulmod(shr(48, word), mload(add(weight, 160)), field),
+                                    add(mulmod(shr(72, word), mload(add(weight, 128)), field), e)
+                                )
                             )
                         ),
                         field
@@ -89,7 +95,10 @@ library ReturnsFold {
                             mulmod(word, mload(add(weight, 96)), field),
                             add(
                                 mulmod(shr(24, word), mload(add(weight, 64)), field),
-                                add(mulmod(shr(48, word), mload(add(weight, 32)), field), add(mulmod(shr(72, word), mload(weight), field), e))
+                                add(
+                                    mulmod(shr(48, word), mload(add(weight, 32)), field),
+                                    add(mulmod(shr(72, word), mload(weight), field), e)
+                                )
                             )
                         ),
                         field

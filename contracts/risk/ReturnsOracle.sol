@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IReturnsOracle} from "../interfaces/IReturnsOracle.sol";
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 
 /// @title ReturnsOracle
 /// @dev Specification, roles and how to stop it: IReturnsOracle.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IAuditAnchor} from "../interfaces/IAuditAnchor.sol";
 import {IGroth16Verifier} from "../interfaces/IGroth16Verifier.sol";
 import {IReturnsOracle} from "../interfaces/IReturnsOracle.sol";
 import {IVarAttestor} from "../interfaces/IVarAttestor.sol";
 import {ReturnsFold} from "./ReturnsFold.sol";
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 
 /// @title VarAttestor
 /// @dev Specification, roles and how to stop it: IVarAttestor.
@@ -101,8 +101,9 @@ contract VarAttestor is IVarAttestor, Ownable {
         bytes32 logId,
         uint64 anchorIndex
     ) public view returns (uint256) {
-        bytes memory bound =
-            abi.encode(block.chainid, address(this), subject, epoch, policyId, previous, logId, anchorIndex);
+        bytes memory bound = abi.encode(
+            block.chainid, address(this), subject, epoch, policyId, previous, logId, anchorIndex
+        );
         return uint256(keccak256(bound)) % ReturnsFold.SCALAR_FIELD;
     }
 
@@ -162,13 +163,11 @@ contract VarAttestor is IVarAttestor, Ownable {
     }
 
     /// @dev (z, y, x) with x the hash of the statement and y its polynomial at x: circuits/README.md, family 8.
-    function _publicInputs(
-        Claim calldata claim,
-        uint256 context,
-        bytes32 universeId,
-        bytes32 returnsId,
-        uint256 limit
-    ) private pure returns (uint256[] memory inputs) {
+    function _publicInputs(Claim calldata claim, uint256 context, bytes32 universeId, bytes32 returnsId, uint256 limit)
+        private
+        pure
+        returns (uint256[] memory inputs)
+    {
         uint256[STATEMENT_WORDS] memory statement = [
             context,
             claim.positionCommitment,

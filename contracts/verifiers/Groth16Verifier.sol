@@ -33,7 +33,11 @@ contract Groth16Verifier is IGroth16Verifier {
     }
 
     /// @inheritdoc IGroth16Verifier
-    function verifyProof(uint256[8] calldata proof, uint256[] calldata publicInputs) external view returns (bool valid) {
+    function verifyProof(uint256[8] calldata proof, uint256[] calldata publicInputs)
+        external
+        view
+        returns (bool valid)
+    {
         if (publicInputs.length != INPUTS) revert InputCount(INPUTS, publicInputs.length);
         address key = KEY;
         assembly ("memory-safe") {

@@ -1,5 +1,8 @@
 """The circuit accepts exactly what its statement says: each attack is tried on a real key."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
@@ -8,10 +11,11 @@ import pytest
 from backend.kernel.field import SCALAR_FIELD, limbs, to_field
 from backend.kernel.poseidon import VAR_DOMAIN, absorb, position_commitment
 from backend.proofs.engine.claim import assemble, build_claim, columns, context, evaluate, holds, public_inputs
-from backend.proofs.engine.returns import returns_id, unpack_returns
+from backend.proofs.engine.returns import pack_returns, returns_id, unpack_returns
 from backend.proofs.types import Binding, Breach, Claim, Matrix, Positions, Statement
 from tests.circuits.example import (
     BINDING,
+    ROOT,
     SHAPE,
     flags,
     honest,
@@ -58,6 +62,40 @@ def test_an_honest_claim_at_exactly_the_var_is_accepted() -> None:
 def test_a_limit_just_below_the_var_has_no_claim_and_its_forged_witness_no_proof() -> None:
     assert isinstance(build_claim(BINDING, HELD, MARKET, LIMIT - 1, SHAPE), Breach)
     assert not proving_key().accepts(honest(BINDING, HELD, MARKET, LIMIT - 1))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_circuit_accepts_exactly_what_the_engine_allows(seed: int) -> None:
+    held, market = positions(seed), matrix(seed)
+    var = var_units(held, market)
+    assert proving_key().accepts(honest(BINDING, held, market, var))
+    assert not proving_key().accepts(honest(BINDING, held, market, var - 1))
+
+
+def test_an_all_profit_window_is_accepted_at_limit_zero() -> None:
+    rising = replace(MARKET, packed=pack_returns([[1 + day] * 16 for day in range(90)]))
+    held = Positions(9, (1_000_000,) * 16)
+    assert all(day > 0 for day in pnl(held, rising))
+    claim = build_claim(BINDING, held, rising, 0, SHAPE)
+    assert isinstance(claim, Claim)
+    assert proving_key().accepts(claim)
+
+
+def test_the_largest_positions_fit_and_lose_no_bit() -> None:
+    falling = replace(MARKET, prices=((1 << 32) - 1,) * 16, packed=pack_returns([[-(1 << 23)] * 16] * 90))
+    held = Positions(9, ((1 << 40) - 1,) * 16)
+    var = var_units(held, falling)
+    assert (1 << 98) < var < 1 << 99
+    assert proving_key().accepts(honest(BINDING, held, falling, var))
+    assert not proving_key().accepts(honest(BINDING, held, falling, var - 1))
+
+
+def test_the_compiler_finds_no_unconstrained_signal() -> None:
+    command = [sys.executable, "-m", "circuits.prover", "inspect"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    # 16 quantities, 90 days and the limit are the range checks
+    assert json.loads(done.stdout) == {"circuit": "var_16_90", "range_checks": 107, "unexpected": []}
+    assert done.returncode == 0
 
 
 def test_the_empty_book_is_accepted_at_limit_zero() -> None:

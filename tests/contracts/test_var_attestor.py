@@ -137,7 +137,7 @@ def chain(endpoint: str) -> Chain:
     while not web3.is_connected():
         assert monotonic() < deadline
         sleep(0.05)
-    accounts = web3.eth.accounts
+    accounts = list(web3.eth.accounts)
     owner, attester, stranger = accounts[0], accounts[1], accounts[2]
     web3.eth.default_account = owner
     oracle = _deploy(web3, "ReturnsOracle", owner)
