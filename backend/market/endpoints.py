@@ -1,5 +1,6 @@
 """Routes of the market: instruments, bars, and the business clock."""
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -47,16 +48,14 @@ async def bars(
 @router.get("/clock")
 async def clock(market: Market) -> ClockOut:
     """Return the business clock."""
-    return _clock(market)
+    return _clock(market.now())
 
 
 @router.post("/clock/advance")
 async def advance(market: Market, session: Transaction, caller: Operator) -> ClockOut:
     """Open the next replayed trading day at its close."""
-    await market.advance(session, caller.pseudonym)
-    return _clock(market)
+    return _clock(await market.advance(session, caller.pseudonym))
 
 
-def _clock(market: MarketService) -> ClockOut:
-    now = market.now()
-    return ClockOut(now=now, day=market.today(), epoch=epoch_of(now), source="replay:0")
+def _clock(now: datetime) -> ClockOut:
+    return ClockOut(now=now, day=now.date(), epoch=epoch_of(now))

@@ -35,9 +35,8 @@ class BarsOut(BaseModel):
 
 
 class ClockOut(BaseModel):
-    """The business clock: its time, its day, the UTC day number, and what it follows."""
+    """The business clock: its time, its day, and the UTC day number."""
 
     now: datetime
     day: date
     epoch: int
-    source: str

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Protocol
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,6 +14,7 @@ from backend.kernel.clock import close_of, epoch_of
 from backend.kernel.errors import Conflict, NotFound
 from backend.market import repository
 from backend.ports.chain import Chain
+from backend.ports.clock import Clock
 from backend.ports.journal import SYSTEM_ACCOUNT, Journal
 from backend.ports.market_data import Bar, DataSource, MarketData
 
@@ -20,27 +22,12 @@ POLICY = "market:1"
 AdvanceHook = Callable[[AsyncSession, date, date], Awaitable[None]]
 
 
-class ReplayClock:
-    """Wall time from the system, business time from the replay; a second behind it is a fault, not a guess."""
-
-    def __init__(self, start: datetime) -> None:
-        self._business = start
-
-    def wall(self) -> datetime:
-        """Return the time on the wall."""
-        return datetime.now(UTC)
-
-    def business(self) -> datetime:
-        """Return the replayed time."""
-        return self._business
-
-    def source(self) -> str:
-        """Return what the business clock follows: a replay tells its own time exactly."""
-        return "replay:0"
+class ReplayedClock(Clock, Protocol):
+    """A business clock that follows replayed days; it only moves forward."""
 
     def set(self, moment: datetime) -> None:
-        """Move the replayed time."""
-        self._business = moment
+        """Move the business time."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +44,17 @@ class MarketService:
     def __init__(
         self,
         market_data: MarketData,
-        clock: ReplayClock,
+        clock: ReplayedClock,
         chain: Chain,
         journal: Journal,
         *,
         before_advance: Sequence[AdvanceHook] = (),
-        after_advance: Sequence[AdvanceHook] = (),
     ) -> None:
         self._market_data = market_data
         self._clock = clock
         self._chain = chain
         self._journal = journal
         self.before_advance: list[AdvanceHook] = list(before_advance)
-        self.after_advance: list[AdvanceHook] = list(after_advance)
 
     async def load(self, session: AsyncSession) -> datetime:
         """Set the clock to where the database says it stands and return it."""
@@ -121,7 +106,8 @@ class MarketService:
     async def advance(self, session: AsyncSession, actor: str = SYSTEM_ACCOUNT) -> datetime:
         """Open the next replayed day at its close, move the local chain's time, and return it.
 
-        The hooks before see the day that ends, those after the day that opened.
+        The hooks get the day that ends and the one that opens, while the clock still tells the old one; it moves when
+        the transaction is durable.
         """
         row = await repository.lock_clock(session, self._clock.business())
         before = row.now.astimezone(UTC).date()
@@ -132,26 +118,17 @@ class MarketService:
         await self._move_chain(int(opened.timestamp()))
         row.now = opened
         await session.flush()
-        self._move_clock(session, opened)
         fields = {"day": following.isoformat(), "day_before": before.isoformat(), "epoch": epoch_of(following)}
-        await self._journal.record(session, SYSTEM_ACCOUNT, "market.day_opened", fields, actor=actor, policy=POLICY)
-        for hook in self.after_advance:
-            await hook(session, before, following)
+        await self._journal.record(
+            session, SYSTEM_ACCOUNT, "market.day_opened", fields, actor=actor, policy=POLICY, ts_event=opened
+        )
+        event.listen(session.sync_session, "after_commit", lambda _session: self._clock.set(opened), once=True)
         return opened
 
     async def _move_chain(self, timestamp: int) -> None:
         # A public chain is years ahead of a replay; a local one may be ahead after governance has waited on it.
         if (await self._chain.block()).timestamp < timestamp:
             await self._chain.advance_to(timestamp)
-
-    def _move_clock(self, session: AsyncSession, moment: datetime) -> None:
-        before = self._clock.business()
-
-        def undo(_session: object) -> None:
-            self._clock.set(before)
-
-        event.listen(session.sync_session, "after_rollback", undo, once=True)
-        self._clock.set(moment)
 
     def _following(self, now: datetime) -> date:
         days = self._market_data.days()

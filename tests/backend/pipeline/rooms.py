@@ -1,0 +1,168 @@
+"""The stages of an order put together from real services and fake ports, for the tests of every stage."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.accounts.repository import open_account
+from backend.accounts.types import Caller, Role
+from backend.adapters.broker.paper import PaperBroker, PaperRates
+from backend.adapters.clock.replay import ReplayClock
+from backend.adapters.market_data.replay import ReplayMarketData
+from backend.compliance.service import ComplianceGate
+from backend.decisions.service import DecisionService, Intent, ModelStore, PersonIntent
+from backend.execution.service import ExecutionService
+from backend.kernel.clock import close_of
+from backend.kernel.errors import Unavailable
+from backend.kit.db import Database
+from backend.market.service import MarketService
+from backend.pipeline.stages import Stages, Submission, run
+from backend.pipeline.types import Outcome
+from backend.ports.broker import Accepted, Rejected, Unknown, VenueOrder
+from backend.ports.governance import ModelState
+from backend.ports.policy import OrderCheck, Verdict
+from backend.risk.service import KillSwitch, RiskGate
+from backend.risk.types import RiskLimits
+from tests.fakes import FakeChain, FakeJournal
+
+FIRST_DAY = date(2016, 6, 1)
+MARKET_DATA = ReplayMarketData()
+LIMITS = RiskLimits(
+    max_order_notional=Decimal(50_000),
+    var_limit=Decimal(2_000),
+    drawdown_trip_share=Decimal("0.15"),
+    cost_rate=Decimal("0.0007"),
+)
+INITIAL_CASH = Decimal(100_000)
+
+
+class FakePolicy:
+    """Allows what it is not told to refuse."""
+
+    def __init__(self) -> None:
+        self.refuses: dict[str, tuple[str, str]] = {}
+        self.asked: list[OrderCheck] = []
+        self.down = False
+
+    async def check(self, order: OrderCheck) -> Verdict:
+        """Answer as told, by wallet."""
+        if self.down:
+            raise Unavailable("no answer")
+        self.asked.append(order)
+        policy, reason = self.refuses.get(order.subject, ("", ""))
+        return Verdict(
+            allowed=not policy,
+            engine="0x" + "aa" * 20,
+            target="0x" + "bb" * 20,
+            sender="0x" + "cc" * 20,
+            selector="0x12345678",
+            calldata_sha256="A" * 43,
+            block_number=7,
+            block_hash="0x" + "dd" * 32,
+            policy=policy,
+            reason=reason,
+        )
+
+    async def version(self) -> str:
+        """Name the rules."""
+        return "policy-engine:fake"
+
+
+class FakeGovernance:
+    """Knows the states that a test sets."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, ModelState] = {}
+
+    async def model_state(self, model_sha256: str) -> ModelState:
+        """Return the state that was set."""
+        return self.states.get(model_sha256, ModelState.NONE)
+
+
+@dataclass
+class MoodyBroker:
+    """Fills on paper unless told to reject or to stay silent."""
+
+    paper: PaperBroker
+    answer: Rejected | Unknown | None = None
+    seen: list[VenueOrder] = field(default_factory=list)
+
+    async def submit(self, order: VenueOrder) -> Accepted | Rejected | Unknown:
+        """Answer as told."""
+        self.seen.append(order)
+        return self.answer or await self.paper.submit(order)
+
+
+class House:
+    """Every room, and one trader who is old enough and reviewed unless a test wants otherwise."""
+
+    def __init__(self, database: Database, models: Path, limits: RiskLimits = LIMITS) -> None:
+        self.database = database
+        self.clock = ReplayClock(close_of(FIRST_DAY))
+        self.chain = FakeChain()
+        self.journal = FakeJournal()
+        self.policy = FakePolicy()
+        self.governance = FakeGovernance()
+        self.market = MarketService(MARKET_DATA, self.clock, self.chain, self.journal)
+        self.models = ModelStore(models)
+        self.decisions = DecisionService(self.market, MARKET_DATA, self.models)
+        self.compliance = ComplianceGate(self.policy, self.governance, self.close)
+        self.switch = KillSwitch(self.market, self.journal)
+        self.risk = RiskGate(self.market, MARKET_DATA, self.journal, self.switch, limits)
+        rates = PaperRates(Decimal("0.0002"), Decimal("0.0005"))
+        self.broker = MoodyBroker(PaperBroker(self.market.price, rates, self.clock))
+        self.execution = ExecutionService(self.broker, self.risk, INITIAL_CASH)
+        self.stages = Stages(
+            self.decisions, self.compliance, self.risk, self.execution, self.journal, len(self.market.universe())
+        )
+        self.keys = 0
+
+    def close(self, instrument: str) -> Decimal | None:
+        """Return the last known close."""
+        quote = self.market.quote(instrument)
+        return None if quote is None else quote.price
+
+    def open_day(self, day: date) -> None:
+        """Set the business clock to a day's close."""
+        self.clock.set(close_of(day))
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        """Open a transaction."""
+        async with self.database.transaction() as opened:
+            yield opened
+
+    async def trader(
+        self,
+        number: int = 1,
+        opened: date = date(2016, 1, 4),
+        *,
+        reviewed: bool = True,
+        roles: frozenset[Role] = frozenset(),
+    ) -> Caller:
+        """Open an account, five months old and reviewed: its cap is 50,000 USD."""
+        address, pseudonym = f"0x{number:040x}", f"{number:043d}"
+        async with self.session() as session:
+            account = await open_account(
+                session, address, pseudonym, datetime(opened.year, opened.month, opened.day, tzinfo=UTC), ["trader"]
+            )
+            assert account is not None
+            caller = Caller(account.id, address, pseudonym, frozenset({Role.TRADER}) | roles)
+            if reviewed:
+                await self.risk.record_review(session, caller, "looked at", actor="operator")
+        return caller
+
+    async def order(self, caller: Caller, intent: Intent) -> Outcome:
+        """Run an intent through every stage in a transaction of its own."""
+        self.keys += 1
+        async with self.session() as session:
+            return await run(Submission(session, caller, f"key-{self.keys}", intent), self.stages)
+
+    async def person(self, caller: Caller, side: str, quantity: str, instrument: str = "AAPL") -> Outcome:
+        """Place a person's order."""
+        return await self.order(caller, PersonIntent(instrument, "buy" if side == "buy" else "sell", Decimal(quantity)))
