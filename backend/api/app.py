@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from backend.api.errors import install_error_handlers
 from backend.api.middleware import BodyLimit, Surroundings
-from backend.api.routes import ROUTERS
+from backend.api.routes import BODY_LIMITS, ROUTERS
 from backend.kernel.errors import NotFound, RefiError
 from backend.settings import Settings
 
@@ -56,7 +56,8 @@ def create_app(
     )
     app.state.services = dict(services)
     install_error_handlers(app, https=https)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    larger = {PREFIX + path: limit for path, limit in BODY_LIMITS.items()}
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, larger=larger)
     app.add_middleware(Surroundings, https=https)
     for router in routers:
         app.include_router(router, prefix=PREFIX)

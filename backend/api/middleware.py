@@ -1,6 +1,7 @@
 """What happens around every request: id, size limit, headers, access log, figures."""
 
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from uuid import uuid4
 
@@ -88,19 +89,20 @@ def _measure(scope: Scope, status: int, seconds: float) -> None:
 class BodyLimit:
     """Answers 413 before anything reads a body that is too large."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, larger: Mapping[str, int]) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self.larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on when its body fits."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers, limit = Headers(scope=scope), self.larger.get(scope["path"], self.max_bytes)
         length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self.max_bytes:
-            await self._too_large(scope, receive, send)
+        if length.isdecimal() and int(length) > limit:
+            await self._too_large(limit, scope, receive, send)
             return
         if "transfer-encoding" not in headers:
             await self.app(scope, receive, send)
@@ -111,8 +113,8 @@ class BodyLimit:
             message = await receive()
             messages.append(message)
             size += len(message.get("body", b""))
-            if size > self.max_bytes:
-                await self._too_large(scope, receive, send)
+            if size > limit:
+                await self._too_large(limit, scope, receive, send)
                 return
             if not message.get("more_body", False):
                 break
@@ -122,5 +124,6 @@ class BodyLimit:
 
         await self.app(scope, replay, send)
 
-    async def _too_large(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await error_problem(TooLarge(f"a body has at most {self.max_bytes} bytes"))(scope, receive, send)
+    @staticmethod
+    async def _too_large(limit: int, scope: Scope, receive: Receive, send: Send) -> None:
+        await error_problem(TooLarge(f"a body has at most {limit} bytes"))(scope, receive, send)
