@@ -19,7 +19,7 @@ from web3.types import TxReceipt
 
 from backend.kernel.field import SCALAR_FIELD
 from backend.proofs.engine.claim import attestation_id, columns, context, evaluate, fold, public_inputs
-from backend.proofs.engine.returns import pack_returns, returns_id, unpack_returns
+from backend.proofs.engine.returns import pack_returns, returns_id, universe_id, unpack_returns
 from backend.proofs.types import Binding, Claim, Matrix, Positions, Statement
 from tests.circuits.example import EPOCH, ROOT, SHAPE, honest, matrix, positions, proving_key, var_units
 from tests.circuits.example import TICKERS as NAMES
@@ -421,12 +421,20 @@ def test_a_universe_is_registered_once_under_its_own_id(fresh: Chain) -> None:
         register(MARKET.universe_id, INSTRUMENTS[:4], 90).transact()
 
 
-def test_extreme_returns_fold_the_same_on_chain(fresh: Chain) -> None:
-    day = EPOCH + 6
-    rows = [[(-(1 << 23), (1 << 23) - 1, 0, -1)[(w + n) % 4] for n in range(16)] for w in range(90)]
-    market = Matrix(MARKET.universe_id, day, (2**32 - 1,) * 16, pack_returns(rows))
-    fresh.oracle.functions.publish(market.universe_id, day, list(market.prices), market.packed).transact()
-    binding = fresh.bind(epoch=day)
+@pytest.mark.parametrize(("instruments", "window"), [(4, 3), (8, 2), (12, 5), (16, 90), (64, 2)])
+def test_extreme_returns_fold_the_same_on_chain_for_every_shape(fresh: Chain, instruments: int, window: int) -> None:
+    names = [f"X{number}" for number in range(instruments)]
+    rows = [[(-(1 << 23), (1 << 23) - 1, 0, -1, 5)[(w + n) % 5] for n in range(instruments)] for w in range(window)]
+    market = Matrix(universe_id(names), EPOCH, ((1 << 32) - 1,) * instruments, pack_returns(rows))
+    words, policy_id = [name.encode().ljust(32, b"\0") for name in names], keccak(b"extreme")
+    shape = {"universeId": market.universe_id, "instruments": instruments, "window": window, "k": 1}
+    for call in (
+        fresh.oracle.functions.registerUniverse(market.universe_id, words, window),
+        fresh.oracle.functions.publish(market.universe_id, EPOCH, list(market.prices), market.packed),
+        fresh.attestor.functions.definePolicy(policy_id, _policy(fresh.verifier, **shape)),
+    ):
+        fresh.web3.eth.wait_for_transaction_receipt(call.transact())
+    binding = fresh.bind(policy_id=policy_id)
     for r, z in ((0, 0), (1, 1), (SCALAR_FIELD - 1, SCALAR_FIELD - 1), (3**150 % SCALAR_FIELD, 5**140 % SCALAR_FIELD)):
         e = evaluate(columns(market.prices, rows, r), z)
         statement = Statement(0, 0, 0, 0, 0, 0, 0, r, z, e)
