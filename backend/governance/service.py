@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,13 +22,28 @@ REGISTRY = "ModelRegistry"
 GOVERNOR = "RefiGovernor"
 
 
+class Keeper(Protocol):
+    """Keeps the files that decisions are computed from."""
+
+    def add_files(self, files: Mapping[str, bytes]) -> str:
+        """Return the model's hash; raise Invalid for files that make no working model."""
+        ...
+
+
 class ModelService:
     """Models on their way into production: only the DAO's vote gets them there."""
 
     def __init__(
-        self, chain: Chain, governance: Governance, artifacts: ArtifactService, journal: Journal, clock: Clock
+        self,
+        chain: Chain,
+        governance: Governance,
+        artifacts: ArtifactService,
+        store: Keeper,
+        journal: Journal,
+        clock: Clock,
     ) -> None:
         self._chain = chain
+        self._store = store
         self._governance = governance
         self._artifacts = artifacts
         self._journal = journal
@@ -36,6 +52,7 @@ class ModelService:
     async def submit(self, session: AsyncSession, files: Mapping[str, bytes], actor: str) -> GovernedModel:
         """Pin a model's files, propose it in the registry and return it with the proposal that a voter signs."""
         model = model_files(files)
+        self._store.add_files(files)
         known = await repository.by_sha256(session, model.sha256)
         if known is not None:
             return known

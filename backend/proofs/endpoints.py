@@ -22,8 +22,7 @@ from backend.proofs.schemas import (
     StartedOut,
     VarOut,
 )
-from backend.proofs.service import AttestationService, EpochService, ReturnsService
-from backend.proofs.tasks import ATTEST
+from backend.proofs.service import ATTEST_JOB, AttestationService, EpochService, ReturnsService
 
 router = APIRouter(tags=["proofs"])
 
@@ -64,7 +63,7 @@ async def start_attestation(body: AttestIn, queue: Queue, session: Transaction, 
     payload = {"subject": body.subject.lower(), "epoch": body.epoch}
     optional = {"policy_id": body.policy_id, "anchor_index": body.anchor_index}
     named = {name: value for name, value in optional.items() if value is not None}
-    return StartedOut(job_id=await queue.enqueue(session, ATTEST, payload | named, account_id=caller.account_id))
+    return StartedOut(job_id=await queue.enqueue(session, ATTEST_JOB, payload | named, account_id=caller.account_id))
 
 
 @router.get("/proofs/var")
@@ -79,7 +78,7 @@ async def var(subject: Subject, epoch: EpochNumber, attestations: Attestations, 
 def _attestation(made: Attestation, attestations: AttestationService) -> AttestationOut:
     shown = AttestationOut(
         policy_id=word(made.policy_id),
-        state=made.state,
+        state=made.state.value,
         limit=decimal_string(made.limit),
         attestor=attestations.attestor,
     )

@@ -1,11 +1,9 @@
 """Epochs, returns and VaR attestations on the wire."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-from backend.proofs.engine.kept import AttestationState
 
 Epoch = Annotated[int, Field(ge=0, le=10_000_000)]
 Wallet = Annotated[str, Field(pattern="^0x[0-9a-fA-F]{40}$")]
@@ -75,7 +73,7 @@ class AttestationOut(BaseModel):
     """What anybody may know of a claim; a breach has neither proof nor transaction."""
 
     policy_id: str
-    state: AttestationState
+    state: Literal["proved", "attested", "breached"]
     limit: str
     attestor: str
     previous: str | None = None

@@ -7,9 +7,8 @@ from typing import Any
 from backend.kernel.canonical import decimal_string
 from backend.kit.queue import Handler, JobContext
 from backend.proofs.engine.kept import Attestation, AttestationState, unword
-from backend.proofs.service import AttestationService
+from backend.proofs.service import ATTEST_JOB, AttestationService
 
-ATTEST = "proofs.attest"
 # How far the work is when a stage begins; proving takes nearly all of it
 STAGES = {"gathering": 0.05, "loading the key": 0.15, "proving": 0.3, "verifying": 0.8, "attesting": 0.9}
 
@@ -20,7 +19,7 @@ def handlers(attestations: AttestationService) -> Mapping[str, Handler]:
     async def handle(context: JobContext) -> dict[str, Any]:
         return await attest(attestations, context)
 
-    return {ATTEST: handle}
+    return {ATTEST_JOB: handle}
 
 
 async def attest(attestations: AttestationService, context: JobContext) -> dict[str, Any]:

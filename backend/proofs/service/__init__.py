@@ -1,10 +1,11 @@
 """The services of VaR proofs."""
 
-from backend.proofs.service.attestation import Anchors, AttestationService, OnBreach, RecordChain
+from backend.proofs.service.attestation import ATTEST_JOB, Anchors, AttestationService, OnBreach, RecordChain
 from backend.proofs.service.epochs import Directory, EpochService, Holdings, TradingAccount
 from backend.proofs.service.returns import Pinned, Pinner, ReturnsService
 
 __all__ = [
+    "ATTEST_JOB",
     "Anchors",
     "AttestationService",
     "Directory",

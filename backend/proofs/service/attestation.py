@@ -34,6 +34,7 @@ from backend.proofs.engine.returns import unpack_returns
 from backend.proofs.types import Binding, Breach, CircuitShape, Claim, Positions
 from backend.risk.engine.var import attestable_var_units, pnl_units, usd
 
+ATTEST_JOB = "proofs.attest"
 ATTESTOR = "VarAttestor"
 ORACLE = "ReturnsOracle"
 ZERO_WORD = bytes(32)

@@ -1,6 +1,7 @@
 """A model gets into production by the DAO's vote, and every step is on record."""
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from backend.governance.engine import proposal_answer, settle_arguments
 from backend.governance.service import ModelService
 from backend.governance.types import GovernedModel, ProposalState
 from backend.kernel.cid import file_cid
-from backend.kernel.errors import Conflict, NotFound, Unavailable
+from backend.kernel.errors import Conflict, Invalid, NotFound, Unavailable
 from backend.kit.db import Database
 from backend.ports.chain import Reverted
 from backend.ports.governance import ModelState
@@ -64,6 +65,21 @@ class Registry:
                 model[0] = ModelState.PRODUCTION
 
 
+class SomeKeeper:
+    """Remembers what it was given; can find that it makes no model."""
+
+    def __init__(self) -> None:
+        self.kept: list[Mapping[str, bytes]] = []
+        self.broken = False
+
+    def add_files(self, files: Mapping[str, bytes]) -> str:
+        """Keep files."""
+        if self.broken:
+            raise Invalid("the weights do not fit the architecture")
+        self.kept.append(files)
+        return ""
+
+
 class World:
     """A service between a chain, a store and a log."""
 
@@ -72,9 +88,10 @@ class World:
         self.chain = FakeChain()
         self.registry = Registry(self.chain)
         self.store = FakeStore()
+        self.keeper = SomeKeeper()
         self.journal = FakeJournal()
         artifacts = ArtifactService(self.store, self.journal, FakeClock())
-        self.service = ModelService(self.chain, self.registry, artifacts, self.journal, FakeClock())
+        self.service = ModelService(self.chain, self.registry, artifacts, self.keeper, self.journal, FakeClock())
 
     async def submit(self, **changed: bytes) -> GovernedModel:
         """Submit the sample model."""
@@ -135,6 +152,19 @@ async def test_a_model_that_is_on_chain_with_other_files_is_refused(world: World
         await world.submit()
     with pytest.raises(Conflict, match="other files"):
         await world.submit(torchscript=b"exported again")
+
+
+async def test_files_that_make_no_working_model_are_never_published(world: World) -> None:
+    world.keeper.broken = True
+    with pytest.raises(Invalid, match="do not fit"):
+        await world.submit()
+    assert world.store.pins == set()
+    assert world.chain.sent == []
+
+
+async def test_a_submitted_model_is_kept_for_decisions(world: World) -> None:
+    await world.submit()
+    assert world.keeper.kept == [files()]
 
 
 async def test_a_store_that_is_down_does_not_keep_a_model_from_being_proposed(world: World) -> None:
