@@ -154,17 +154,18 @@ def test_a_file_that_is_no_model_is_refused(content: bytes, model: Model) -> Non
 def judged(make_log: Any, chain: Any) -> Callable[..., dict[str, Any]]:
     """Return a function that makes a pack with a receipt, and puts the rules' answer on the chain."""
 
-    def make(*, allowed: bool = True, model: str = "ab" * 32) -> dict[str, Any]:
+    def make(*, allowed: bool = True, model: str = "ab" * 32, hexadecimal: bool = True) -> dict[str, Any]:
         ticker = b"AAPL".ljust(32, b"\0")
         types = ["address", "bytes32", "uint256", "bytes32"]
         arguments = encode(types, [SUBJECT, ticker, 1872500000, raw(model) if model else bytes(32)])
         function = selector("submitOrder(address,bytes32,uint256,bytes32)")
+        digest = sha256(function + arguments).digest()
         receipt: dict[str, str | int] = {
             "engine": ENGINE,
             "target": GATE,
             "sender": RELAY,
             "selector": "0x" + function.hex(),
-            "calldata_sha256": sha256(function + arguments).hexdigest(),
+            "calldata_sha256": digest.hex() if hexadecimal else encode_bytes(digest),
             "block_number": 7,
             "block_hash": "0x" + "b7" * 32,
             "verdict": "allowed" if allowed else "refused",
@@ -199,6 +200,11 @@ def test_a_verdict_is_asked_again(allowed: bool, model: str, judged: Any, chain:
     assert result(report, "compliance receipt") == "pass"
     asked = [call for call in chain.seen if call["to"] == ENGINE]
     assert [call["from"] for call in asked] == [GATE]
+
+
+def test_the_order_may_be_named_in_base64url(judged: Any, chain: Any, serve: Any) -> None:
+    report = check(judged(hexadecimal=False), rpc_urls=[serve(chain)], engine=ENGINE, target=GATE)
+    assert result(report, "compliance receipt") == "pass"
 
 
 def test_without_a_named_engine_the_receipt_is_not_confirmed(judged: Any, chain: Any, serve: Any) -> None:
