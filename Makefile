@@ -74,6 +74,7 @@ node_modules/.ok: package.json package-lock.json
 
 .refi/zk/.ok: circuits/circuits.json $(wildcard circuits/*.circom circuits/lib/*.circom circuits/prover/*.py) | .venv/.ok node_modules/.ok
 	.venv/bin/python -m circuits.prover setup var_16_90 --folder .refi/zk >/dev/null
+	.venv/bin/python -m circuits.prover compile var_16_90 --folder .refi/zk > .refi/zk/var_16_90/counts.json
 	@touch $@
 
 clean: ## remove everything that the other targets made

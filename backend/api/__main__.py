@@ -2,7 +2,7 @@
 
 import uvicorn
 
-from backend.bootstrap import application
+from backend.api.server import application
 from backend.settings import Settings
 
 

@@ -44,7 +44,8 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the training run.")] = 7,
 ) -> None:
     """Run the main job: log in, train, vote, trade, anchor, prove, verify."""
-    from backend.cli.demo import Demo, Plan
+    from backend.cli.demo import Demo
+    from backend.cli.demo.run import Plan
 
     summary = Demo(Plan(days=days, seed=seed, keep=keep)).run()
     if as_json:

@@ -79,7 +79,7 @@ def deploy(rpc_url: str, plan: Mapping[str, object], plan_file: Path, report: Ca
         "APE_FOUNDRY_HOST": rpc_url,
         "APE_DATA_FOLDER": str(ROOT / ".refi" / "ape"),
     }
-    command = [str(APE), "run", "platform", "deploy", "--network", "ethereum:local:foundry"]
+    command = [str(APE), "run", "deploy", "platform", "--network", "ethereum:local:foundry"]
     report("ape run " + " ".join(command[2:4]))
     try:
         done = subprocess.run(

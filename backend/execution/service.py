@@ -1,6 +1,7 @@
 """Sends approved orders to the venue, once, and books what comes back."""
 
 import hashlib
+from collections.abc import Mapping
 from decimal import Decimal
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -29,6 +30,11 @@ class ExecutionService:
         """Return what an account has and keep its other orders waiting until the transaction ends."""
         cash = await repository.lock_cash(session, account_id, self._initial_units)
         return repository.holdings(cash.units, await repository.positions(session, account_id))
+
+    async def at(self, session: AsyncSession, account_id: int) -> Mapping[str, int]:
+        """Return instrument -> signed quantity (1e-6) of what an account holds now."""
+        held = await repository.positions(session, account_id)
+        return {name: to_units(position.quantity, QUANTITY_DECIMALS) for name, position in held.items()}
 
     async def holdings(self, session: AsyncSession, account_id: int) -> Holdings:
         """Return what an account has."""

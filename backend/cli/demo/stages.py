@@ -28,7 +28,7 @@ def chain(run: Run, _tell: Tell) -> str:
     from backend.adapters.market_data.replay import ReplayMarketData
 
     market = ReplayMarketData()
-    first = TrainConfig().test_start
+    first = TrainConfig().first_test
     run.replayed = tuple(day for day in market.days() if day >= first)[: run.plan.days]
     begin = close_of(run.replayed[0]) - GOVERNANCE_LEAD
     run.rpc_url = start_chain(run.services, CHAIN_ID, int(begin.timestamp()))
@@ -44,7 +44,7 @@ def contracts(run: Run, tell: Tell) -> str:
     run.wallets = {name: Wallet(name, run.api_url, CHAIN_ID) for name in PEOPLE}
     for wallet in run.wallets.values():
         rpc(run.rpc_url, "anvil_setBalance", wallet.address, hex(10 * ETHER))
-    plan = deployment_plan(_settings(run), voters=[run.wallets["voter"].address])
+    plan = deployment_plan(_settings(run), [run.wallets["voter"].address], DEPLOYED)
     deploy(run.rpc_url, plan, run.state_dir / "deploy-plan.json", tell)
     deployed = {path.stem: json.loads(path.read_text())["address"] for path in sorted(DEPLOYED.glob("[A-Z]*.json"))}
     run.summary["network"]["contracts"] = deployed

@@ -10,7 +10,7 @@ REVIEW_AGE_DAYS = 14
 def trade(run: Run, tell: Tell) -> str:
     """Replay the days; let the agent trade each, and try what must be refused."""
     operator = run.wallets["operator"]
-    counts = {"decisions": 0, "filled": 0, "refused": {"compliance": 0, "risk": 0, "halted": 0}}
+    counts: dict[str, Any] = {"decisions": 0, "filled": 0, "refused": {"compliance": 0, "risk": 0, "halted": 0}}
     opened = run.replayed[0]
     tried: set[str] = set()
     for number, day in enumerate(run.replayed):

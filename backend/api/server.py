@@ -1,0 +1,48 @@
+"""The HTTP application on a built platform, with its background tasks."""
+
+import asyncio
+
+from fastapi import FastAPI
+from sqlalchemy import text
+
+from backend.api.app import create_app
+from backend.artifacts.service import ArtifactService
+from backend.bootstrap import build
+from backend.kernel.errors import Unavailable
+from backend.kit.logging import configure_logging
+from backend.migrations import upgrade
+from backend.settings import Settings
+
+PIN_RETRY_SECONDS = 30
+
+
+def application(settings: Settings) -> FastAPI:
+    """Return the HTTP application on an up-to-date database, with its background tasks."""
+    configure_logging(settings.log_level)
+    upgrade(settings.database)
+    platform = build(settings)
+    artifacts: ArtifactService = platform.service(ArtifactService)
+
+    async def sequence() -> None:
+        await platform.load()
+        await platform.sequencer.run(asyncio.Event())
+
+    async def catch_up_pins() -> None:
+        while True:
+            await artifacts.retry_pending(platform.database)
+            await asyncio.sleep(PIN_RETRY_SECONDS)
+
+    async def database_answers() -> None:
+        async with platform.database.reading() as session:
+            await session.execute(text("SELECT 1"))
+
+    async def chain_answers() -> None:
+        if await platform.outside.chain.chain_id() != settings.chain_id:
+            raise Unavailable("the chain has another id than REFI_CHAIN_ID")
+
+    return create_app(
+        platform.services,
+        tasks={"sequencer": sequence, "jobs": platform.jobs.run, "pins": catch_up_pins},
+        checks={"database": database_answers, "chain": chain_answers},
+        closers=platform.closers,
+    )

@@ -1,0 +1,336 @@
+"""The place that picks implementations: one match a setting, the import inside its case."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, assert_never
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.accounts.service import Accounts, access_tokens
+from backend.anchoring.service import AnchorService
+from backend.artifacts.service import ArtifactService
+from backend.audit.service import AuditJournal, LogReader, Sequencer
+from backend.compliance.service import ComplianceGate, CredentialService
+from backend.decisions.service import DecisionService, ModelStore
+from backend.execution.service import ExecutionService
+from backend.governance.service import ModelService
+from backend.kernel.clock import close_of, epoch_of
+from backend.kernel.errors import Invalid, Unavailable
+from backend.kernel.fixed import PNL_DECIMALS, to_units
+from backend.kernel.keccak import keccak256
+from backend.kit.db import Database
+from backend.kit.limits import Limiter, MemoryLimiter
+from backend.kit.queue import EmbeddedJobs, Handlers, JobBoard, Jobs, WorkerRuntime
+from backend.market.service import MarketService, ReplayedClock
+from backend.pipeline.parts import TradeParts
+from backend.pipeline.service import OrderService
+from backend.pipeline.stages import Stages
+from backend.ports.chain import Chain
+from backend.ports.content_store import ContentStore
+from backend.ports.market_data import MarketData
+from backend.ports.prover import Prover
+from backend.ports.signer import KeyRole, Signer
+from backend.proofs.engine.kept import Attestation
+from backend.proofs.service import AttestationService, EpochService, ReturnsService
+from backend.proofs.tasks import handlers as proof_handlers
+from backend.risk.service import KillSwitch, RiskGate
+from backend.risk.types import RiskLimits
+from backend.settings import Settings
+from backend.transparency.service import PackBuilder
+
+ROOT = Path(__file__).resolve().parents[1]
+CIRCUIT = "var_16_90"
+VERIFIER = "VarVerifier16x90"
+CONFIDENCE = Decimal("0.95")
+WINDOW = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The ports' adapters."""
+
+    clock: ReplayedClock
+    signer: Signer
+    chain: Chain
+    market_data: MarketData
+    content_store: ContentStore
+    prover: Prover
+    limiter: Limiter
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Everything that runs, by type; built once a process."""
+
+    settings: Settings
+    database: Database
+    outside: Outside
+    services: Mapping[type, object]
+    sequencer: Sequencer
+    handlers: Handlers
+    jobs: Jobs
+    closers: Sequence[Callable[[], Awaitable[None]]]
+
+    def service(self, kind: type[Any]) -> Any:
+        """Return the one instance of a service."""
+        return self.services[kind]
+
+    async def load(self) -> None:
+        """Take up the business clock where the database left it."""
+        async with self.database.reading() as session:
+            await self.service(MarketService).load(session)
+
+    async def close(self) -> None:
+        """Give everything back."""
+        for close in self.closers:
+            await close()
+
+
+def make_signer(settings: Settings) -> Signer:
+    """Return the keys' keeper."""
+    match settings.signer:
+        case "keystore":
+            from backend.adapters.signer.keystore import KeystoreSigner
+
+            password = settings.keystore_password.get_secret_value()
+            return KeystoreSigner(settings.state_dir / "keys", password, local_chain=settings.is_local_chain)
+        case _:
+            assert_never(settings.signer)
+
+
+def make_market_data(settings: Settings) -> MarketData:
+    """Return the source of prices."""
+    match settings.market_data:
+        case "replay":
+            from backend.adapters.market_data.replay import ReplayMarketData
+
+            return ReplayMarketData()
+        case _:
+            assert_never(settings.market_data)
+
+
+def make_clock(settings: Settings, market_data: MarketData) -> ReplayedClock:
+    """Return both clocks; a replay starts at the close of the first business day."""
+    from backend.adapters.clock.replay import ReplayClock
+
+    days = market_data.days()
+    try:
+        first = date.fromisoformat(settings.first_business_day) if settings.first_business_day else days[-1]
+    except ValueError as malformed:
+        raise Invalid(f"REFI_FIRST_BUSINESS_DAY={settings.first_business_day} is not a day (YYYY-MM-DD)") from malformed
+    return ReplayClock(close_of(first))
+
+
+def make_chain(settings: Settings, signer: Signer) -> Chain:
+    """Return the L2."""
+    match settings.chain:
+        case "rpc":
+            from backend.adapters.chain.rpc import RpcChain
+
+            deployments = settings.deployments_dir / settings.network
+            return RpcChain(settings.rpc_url, deployments, signer, timeout=settings.rpc_timeout)
+        case _:
+            assert_never(settings.chain)
+
+
+def make_content_store(settings: Settings) -> ContentStore:
+    """Return where artifacts are kept by content."""
+    match settings.content_store:
+        case "directory":
+            from backend.adapters.content_store.directory import DirectoryStore
+
+            return DirectoryStore(settings.state_dir / "content")
+        case "kubo":
+            from backend.adapters.content_store.kubo import KuboStore
+
+            return KuboStore(settings.kubo_url)
+        case _:
+            assert_never(settings.content_store)
+
+
+def make_prover(settings: Settings) -> Prover:
+    """Return the maker of proofs."""
+    match settings.prover:
+        case "groth16":
+            from backend.adapters.prover.groth16 import Groth16Process
+
+            return Groth16Process(ROOT, settings.proving_keys_dir.absolute())
+        case _:
+            assert_never(settings.prover)
+
+
+def make_limiter(settings: Settings) -> Limiter:
+    """Return who counts attempts: all processes together where there is a Redis."""
+    if settings.redis_url is None:
+        return MemoryLimiter()
+    from backend.kit.limits import RedisLimiter
+
+    return RedisLimiter(settings.redis_url.get_secret_value())
+
+
+def make_jobs(settings: Settings, database: Database, handlers: Handlers) -> Jobs:
+    """Return who takes background work."""
+    match settings.jobs:
+        case "embedded":
+            return EmbeddedJobs(database, handlers)
+        case "celery":
+            from backend.kit.celery_jobs import CeleryJobs, celery_app
+
+            if settings.redis_url is None:
+                raise Invalid("REFI_JOBS=celery needs REFI_REDIS_URL")
+            return CeleryJobs(database, celery_app(settings.redis_url.get_secret_value()))
+        case _:
+            assert_never(settings.jobs)
+
+
+def make_outside(settings: Settings) -> Outside:
+    """Return every adapter."""
+    signer, market_data = make_signer(settings), make_market_data(settings)
+    return Outside(
+        clock=make_clock(settings, market_data),
+        signer=signer,
+        chain=make_chain(settings, signer),
+        market_data=market_data,
+        content_store=make_content_store(settings),
+        prover=make_prover(settings),
+        limiter=make_limiter(settings),
+    )
+
+
+def var_policy_id(settings: Settings) -> bytes:
+    """Return the id of the VaR policy that a deployment is made with."""
+    return keccak256(f"{settings.origin}/{CIRCUIT}/{CONFIDENCE}".encode())
+
+
+def constraints(settings: Settings) -> int:
+    """Return the circuit's number of constraints as the compiler counted them."""
+    counts = settings.proving_keys_dir / CIRCUIT / "counts.json"
+    try:
+        return int(json.loads(counts.read_text())["non-linear_constraints"])
+    except (OSError, ValueError, KeyError) as missing:
+        raise Unavailable(f"{counts} is missing: run `make build`") from missing
+
+
+def build(settings: Settings) -> Platform:
+    """Build the platform from its settings."""
+    from backend.adapters.broker.paper import PaperBroker, PaperRates
+    from backend.adapters.governance.registry import RegistryGovernance
+    from backend.adapters.policy.engine import EnginePolicy
+
+    outside = make_outside(settings)
+    clock, chain, market_data = outside.clock, outside.chain, outside.market_data
+    database = Database(settings.database)
+    journal = AuditJournal(clock)
+    public_key = outside.signer.log_public_key()
+    reader = LogReader()
+    anchoring = AnchorService(
+        database, chain, reader, journal, clock,
+        origin=settings.origin, public_key=public_key, chain_id=settings.chain_id,
+    )  # fmt: skip
+
+    market = MarketService(market_data, clock, chain, journal)
+    store = ModelStore(settings.state_dir / "models")
+    governance = RegistryGovernance(chain)
+    artifacts = ArtifactService(outside.content_store, journal, clock)
+    models = ModelService(chain, governance, artifacts, store, journal, clock)
+    decisions = DecisionService(market, market_data, store)
+    compliance = ComplianceGate(EnginePolicy(chain, outside.signer.address(KeyRole.ANCHORER)), governance, market.price)
+    switch = KillSwitch(market, journal)
+    limits = RiskLimits(
+        max_order_notional=settings.max_order_notional_usd,
+        var_limit=settings.var_limit_usd,
+        drawdown_trip_share=settings.drawdown_trip_share,
+        cost_rate=settings.fee_rate + settings.slippage_rate,
+        confidence=CONFIDENCE,
+        window=WINDOW,
+    )
+    risk = RiskGate(market, market_data, journal, switch, limits)
+    broker = PaperBroker(market.price, PaperRates(settings.fee_rate, settings.slippage_rate), clock)
+    execution = ExecutionService(broker, risk, settings.initial_cash_usd)
+    stages = Stages(decisions, compliance, risk, execution, journal, len(market_data.universe()))
+
+    async def open_account(session: AsyncSession, account: Any) -> Mapping[str, str | int]:
+        return await epochs.open_account_fields(session, account)
+
+    accounts = Accounts(settings, clock, journal, outside.limiter, access_tokens(settings), open_account)
+    epochs = EpochService(journal, clock, accounts, execution, market_data.universe())
+
+    async def close_epoch(session: AsyncSession, ending: date, _next: date) -> None:
+        await epochs.close(session, epoch_of(ending))
+
+    market.before_advance.append(close_epoch)
+    returns = ReturnsService(chain, market_data, artifacts, journal, clock, window=WINDOW)
+
+    async def on_breach(session: AsyncSession, breach: Attestation) -> None:
+        holder = await accounts.find(session, address=breach.subject)
+        await switch.trip_account(session, holder.account_id, breach.subject, "VaR above the attested limit")
+
+    attestations = AttestationService(
+        database, chain, outside.prover, reader, anchoring, journal, clock,
+        circuit=CIRCUIT, constraints=constraints(settings), policy_id=var_policy_id(settings), on_breach=on_breach,
+    )  # fmt: skip
+    packs = PackBuilder(
+        database, reader, anchoring, journal, TradeParts(decisions, models, compliance, attestations),
+        origin=settings.origin, public_key=public_key,
+    )  # fmt: skip
+
+    handlers: Handlers = dict(proof_handlers(attestations))
+    jobs = make_jobs(settings, database, handlers)
+    services: dict[type, object] = {
+        type(service): service
+        for service in (
+            settings, database, accounts, market, decisions, compliance, risk, switch, execution, artifacts, models,
+            epochs, returns, attestations, anchoring, reader, packs,
+        )
+    }  # fmt: skip
+    services |= {
+        OrderService: OrderService(stages),
+        CredentialService: CredentialService(chain, journal),
+        Jobs: jobs,
+        JobBoard: JobBoard(),
+    }
+    sequencer = Sequencer(database, outside.signer, clock, settings.origin, interval=settings.checkpoint_interval)
+    closers = [outside.limiter.close, database.close]
+    return Platform(settings, database, outside, services, sequencer, handlers, jobs, closers)
+
+
+@asynccontextmanager
+async def worker_runtime(settings: Settings) -> AsyncIterator[WorkerRuntime]:
+    """Yield what a Celery task works with."""
+    platform = build(settings)
+    try:
+        await platform.load()
+        yield WorkerRuntime(platform.database, platform.handlers)
+    finally:
+        await platform.close()
+
+
+def deployment_plan(settings: Settings, voters: Sequence[str], out: Path) -> Mapping[str, object]:
+    """Return what scripts/deploy is asked to do for these settings: roles, log, universe, key and VaR policy."""
+    signer = make_signer(settings)
+    key = asyncio.run(make_prover(settings).key(CIRCUIT))
+    roles = {role.value: signer.address(role) for role in KeyRole}
+    return {
+        "roles": roles | {"guardian": roles["operator"], "relay": roles["anchorer"]},
+        "voters": list(voters),
+        "log": {"origin": settings.origin, "public_key": signer.log_public_key().hex()},
+        "universe": {"instruments": list(make_market_data(settings).universe()), "window": WINDOW},
+        "verifiers": {VERIFIER: {"key": key.verifying_key.hex(), "insecure": key.insecure}},
+        "var_policies": [
+            {
+                "policy_id": var_policy_id(settings).hex(),
+                "k": key.k,
+                "limit": str(to_units(settings.var_limit_usd, PNL_DECIMALS)),
+                "circuit_hash": key.circuit_hash.hex(),
+                "verifier": VERIFIER,
+            }
+        ],
+        "max_notional_usd": str(settings.max_order_notional_usd),
+        "out": str(out),
+    }
