@@ -8,10 +8,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from backend.api.errors import install_error_handlers
 from backend.api.middleware import BodyLimit, Surroundings
@@ -70,7 +72,9 @@ def create_app(
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
-async def _unknown(path: str) -> Response:
+async def _unknown(request: Request, path: str) -> Response:
+    if any(route.matches(request.scope)[0] is Match.PARTIAL for route in request.app.routes):
+        raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
     raise NotFound(f"there is nothing at /api/{path[:200]}")
 
 
