@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
+import groth16py
 import pytest
 
 from backend.kernel.field import SCALAR_FIELD, limbs, to_field
@@ -88,6 +89,16 @@ def test_the_largest_positions_fit_and_lose_no_bit() -> None:
     assert (1 << 98) < var < 1 << 99
     assert proving_key().accepts(honest(BINDING, held, falling, var))
     assert not proving_key().accepts(honest(BINDING, held, falling, var - 1))
+
+
+def test_the_example_input_satisfies_the_circuit() -> None:
+    inputs = json.loads((ROOT / "circuits" / "inputs" / "var_16_90.json").read_text())
+    vector = json.loads((ROOT / "tests" / "vectors" / "var_claim.json").read_text())
+    signals = {
+        name: [int(v) for v in value] if isinstance(value, list) else int(value) for name, value in inputs.items()
+    }
+    proof = groth16py.prove(proving_key().proving, signals)
+    assert proving_key().verify(proof, [int(value, 16) for value in vector["proof_inputs"]])
 
 
 def test_the_compiler_finds_no_unconstrained_signal() -> None:
