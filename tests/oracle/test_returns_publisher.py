@@ -1,7 +1,7 @@
 """The publisher publishes each day that ends, once, and outlives a chain that is down."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 
@@ -15,11 +15,13 @@ from tests.backend.proofs.world import DAY, FIRST, World, sends
 TICK = timedelta(milliseconds=1)
 
 
-async def publish_until(world: World, reached: Callable[[], bool]) -> None:
+async def publish_until(
+    world: World, reached: Callable[[], bool], follow: Callable[[], Awaitable[None]] | None = None
+) -> None:
     """Let the publisher run until something is so."""
     stop = asyncio.Event()
     running = asyncio.create_task(
-        publish_days(world.returns, world.database, world.market, world.clock, stop, poll=TICK)
+        publish_days(world.returns, world.database, world.market, world.clock, stop, follow=follow, poll=TICK)
     )
     async with asyncio.timeout(10):
         while True:
@@ -41,6 +43,15 @@ async def test_each_day_that_ends_is_published_once(world: World) -> None:
     world.clock.advance(business=timedelta(days=1))
     await publish_until(world, lambda: sends(world.chain, "publish") == 2)
     assert len(world.contracts.matrices) == 2
+
+
+async def test_a_clock_that_another_process_moves_is_followed(world: World) -> None:
+    world.clock.advance(business=timedelta(days=-30))
+
+    async def follow() -> None:
+        world.clock.business_time = close_of(DAY)
+
+    await publish_until(world, lambda: sends(world.chain, "publish") == 1, follow)
 
 
 async def test_a_chain_that_comes_back_gets_the_day(world: World) -> None:

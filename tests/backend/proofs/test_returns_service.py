@@ -11,6 +11,7 @@ from backend.kit.db import Database
 from backend.ports.signer import KeyRole
 from backend.proofs.engine.kept import Publication
 from backend.proofs.engine.returns import returns_id, unpack_returns
+from backend.transparency.engine.verifier import read_returns
 from tests.backend.proofs.world import DAY, EPOCH, FIRST, UNIVERSE, WINDOW, World, sends
 
 
@@ -37,6 +38,13 @@ async def test_the_pinned_file_holds_what_the_oracle_got(world: World) -> None:
     assert (role, contract, function) == (KeyRole.PUBLISHER, "ReturnsOracle", "publish")
     assert arguments == (published.matrix.universe_id, EPOCH, [1_000_000] * 3, published.matrix.packed)
     assert published.returns_id == returns_id(published.matrix)
+
+
+async def test_a_strangers_verifier_finds_the_same_ids_in_the_pinned_file(world: World) -> None:
+    published = await publish(world)
+    market = read_returns(world.pinner.files[published.cid])
+    assert (market.universe_id, market.epoch) == (published.matrix.universe_id, EPOCH)
+    assert market.returns_id == published.returns_id
 
 
 async def test_the_window_ends_with_the_day_and_holds_one_return_a_day(world: World) -> None:
