@@ -94,7 +94,7 @@ def test_the_largest_positions_fit_and_lose_no_bit() -> None:
 def test_the_example_input_satisfies_the_circuit() -> None:
     inputs = json.loads((ROOT / "circuits" / "inputs" / "var_16_90.json").read_text())
     vector = json.loads((ROOT / "tests" / "vectors" / "var_claim.json").read_text())
-    signals = {
+    signals: dict[str, object] = {
         name: [int(v) for v in value] if isinstance(value, list) else int(value) for name, value in inputs.items()
     }
     proof = groth16py.prove(proving_key().proving, signals)
