@@ -6,9 +6,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 
+import numpy as np
+import torch
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from agents.env import ACTIONS
+from agents.export import save_model
+from agents.features import FEATURE_SCHEMA, Normaliser
+from agents.model import Model
+from agents.networks import QNetwork
 from backend.accounts.repository import open_account
 from backend.accounts.types import Caller, Role
 from backend.adapters.broker.paper import PaperBroker, PaperRates
@@ -25,6 +33,7 @@ from backend.pipeline.stages import Stages, Submission, run
 from backend.pipeline.types import Outcome
 from backend.ports.broker import Accepted, Rejected, Unknown, VenueOrder
 from backend.ports.governance import ModelState
+from backend.ports.market_data import MarketData
 from backend.ports.policy import OrderCheck, Verdict
 from backend.risk.service import KillSwitch, RiskGate
 from backend.risk.types import RiskLimits
@@ -46,6 +55,7 @@ class FakePolicy:
 
     def __init__(self) -> None:
         self.refuses: dict[str, tuple[str, str]] = {}
+        self.nameless = False
         self.asked: list[OrderCheck] = []
         self.down = False
 
@@ -56,7 +66,7 @@ class FakePolicy:
         self.asked.append(order)
         policy, reason = self.refuses.get(order.subject, ("", ""))
         return Verdict(
-            allowed=not policy,
+            allowed=not policy and not self.nameless,
             engine="0x" + "aa" * 20,
             target="0x" + "bb" * 20,
             sender="0x" + "cc" * 20,
@@ -101,9 +111,18 @@ class MoodyBroker:
 class House:
     """Every room, and one trader who is old enough and reviewed unless a test wants otherwise."""
 
-    def __init__(self, database: Database, models: Path, limits: RiskLimits = LIMITS) -> None:
+    def __init__(
+        self,
+        database: Database,
+        models: Path,
+        *,
+        start: datetime | None = None,
+        limits: RiskLimits = LIMITS,
+        initial_cash: Decimal = INITIAL_CASH,
+        risk_data: MarketData = MARKET_DATA,
+    ) -> None:
         self.database = database
-        self.clock = ReplayClock(close_of(FIRST_DAY))
+        self.clock = ReplayClock(start or close_of(FIRST_DAY))
         self.chain = FakeChain()
         self.journal = FakeJournal()
         self.policy = FakePolicy()
@@ -113,10 +132,10 @@ class House:
         self.decisions = DecisionService(self.market, MARKET_DATA, self.models)
         self.compliance = ComplianceGate(self.policy, self.governance, self.close)
         self.switch = KillSwitch(self.market, self.journal)
-        self.risk = RiskGate(self.market, MARKET_DATA, self.journal, self.switch, limits)
+        self.risk = RiskGate(self.market, risk_data, self.journal, self.switch, limits)
         rates = PaperRates(Decimal("0.0002"), Decimal("0.0005"))
         self.broker = MoodyBroker(PaperBroker(self.market.price, rates, self.clock))
-        self.execution = ExecutionService(self.broker, self.risk, INITIAL_CASH)
+        self.execution = ExecutionService(self.broker, self.risk, initial_cash)
         self.stages = Stages(
             self.decisions, self.compliance, self.risk, self.execution, self.journal, len(self.market.universe())
         )
@@ -166,3 +185,13 @@ class House:
     async def person(self, caller: Caller, side: str, quantity: str, instrument: str = "AAPL") -> Outcome:
         """Place a person's order."""
         return await self.order(caller, PersonIntent(instrument, "buy" if side == "buy" else "sell", Decimal(quantity)))
+
+
+def add_model(store: ModelStore, folder: Path, action: str) -> str:
+    """Keep a model that always chooses the same action, and return its hash."""
+    network = QNetwork([len(FEATURE_SCHEMA), 4, len(ACTIONS)])
+    with torch.no_grad():
+        cast("torch.nn.Linear", network.layers[-1]).bias[ACTIONS.index(action)] += 100.0
+    inputs = len(FEATURE_SCHEMA)
+    save_model(Model(network, Normaliser(np.zeros(inputs), np.ones(inputs)), FEATURE_SCHEMA, ACTIONS), folder)
+    return store.add(folder)
