@@ -20,7 +20,7 @@ ACTIONS = ("hold", "buy_25", "buy_50", "buy_75", "buy_100", "sell_25", "sell_50"
 BUY_SHARES = np.array([0.0, 0.25, 0.5, 0.75, 1.0, 0.0, 0.0, 0.0, 0.0])
 SELL_SHARES = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.25, 0.5, 0.75, 1.0])
 QUANTITY_SCALE = 1e6
-SMALLEST_ORDER_USD = 10.0
+SMALLEST_ORDER_USD = 1.0
 
 
 def trade_quantities(actions: Integers, cash: Floats, holding: Floats, price: Floats, cost_rate: float) -> Floats:

@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the model's files")
     parser.add_argument("--seed", type=int, default=TrainConfig().seed)
     parser.add_argument("--first-test", type=date.fromisoformat, default=TrainConfig().first_test)
+    parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     options = parser.parse_args(arguments)
     market = ReplayMarketData()
     days = market.days()
@@ -58,6 +59,9 @@ def main(arguments: list[str] | None = None) -> None:
     trained = train(bars_of(panel), days, market.universe(), config, show_progress)
     seconds = perf_counter() - started
     digest = write(trained, options.out)
+    if options.json:
+        print(json.dumps({"sha256": digest, "evaluation": trained.report["out_of_sample"], "seconds": seconds}))
+        return
     print(f"trained on {trained.card['training_days']}, tested on {trained.card['test_days']}, {seconds:.1f} s")
     print(table(trained.report))
     print(f"model sha256 {digest}")

@@ -97,5 +97,5 @@ class Wallet:
 def _checked(response: httpx.Response) -> dict[str, Any]:
     if response.is_error:
         raise Problem(response)
-    answer: dict[str, Any] = response.json()
+    answer: dict[str, Any] = response.json() if response.content else {}
     return answer

@@ -18,6 +18,8 @@ from backend.kernel.fixed import PNL_DECIMALS, to_units
 from backend.settings import child_environment
 
 JOB_SECONDS = 300
+ANCHOR_SECONDS = 60
+SETTLED_SECONDS = 2.5
 
 
 def anchor(run: Run, tell: Tell) -> str:
@@ -26,7 +28,10 @@ def anchor(run: Run, tell: Tell) -> str:
     epoch = epoch_of(run.replayed[-1])
     operator.post("/epochs/close", {"epoch": epoch})
     tell("epoch closed")
-    placed = operator.post("/anchors")
+    checkpoint = _settled(operator)
+    operator.post("/anchors")
+    tell(f"anchoring {checkpoint['size']} entries")
+    placed = _anchor_of(operator, checkpoint["size"])
     run.summary["anchor"] = {key: placed[key] for key in ("size", "root", "tx_hash", "block_number", "gas_used")}
     run.facts["anchor_index"] = placed["index"]
     return f"size {placed['size']}, {placed['gas_used']} gas, consistency checked by the contract"
@@ -72,7 +77,7 @@ def evidence(run: Run, _tell: Tell) -> str:
     named = ["--network", "local", "--rpc", run.rpc_url]
     files = ["--model", str(run.model_dir / "model.safetensors"), "--returns", str(returns)]
     report = _verify(pack, *named, *files)
-    run.summary["log"] = {key: trader.get("/log/head")[key] for key in ("size", "root")}
+    run.summary["log"] = _checkpoint(trader)
     run.summary["evidence"] = str(pack)
     run.summary["verify"] = {"ok": report["ok"], "checks": report["checks"]}
     run.facts["verify_command"] = " ".join(["refi", "verify", str(pack), *named, *files])
@@ -113,6 +118,35 @@ def _verify_broken_copy(pack: Path, named: list[str]) -> list[str]:
     if report["ok"] or not failed:
         raise Conflict("a pack with one byte changed was accepted")
     return failed
+
+
+def _checkpoint(wallet: Wallet) -> dict[str, Any]:
+    """Return the size and root of the log's newest checkpoint, a C2SP signed note."""
+    _origin, size, root, *_rest = wallet.download("/log/checkpoint").decode().splitlines()
+    return {"size": int(size), "root": root}
+
+
+def _settled(wallet: Wallet) -> dict[str, Any]:
+    """Return the checkpoint that holds every record made so far: the sequencer takes at most an interval."""
+    seen, since = _checkpoint(wallet), time.monotonic()
+    while time.monotonic() - since < SETTLED_SECONDS:
+        time.sleep(0.2)
+        now = _checkpoint(wallet)
+        if now["size"] > seen["size"]:
+            seen, since = now, time.monotonic()
+    return seen
+
+
+def _anchor_of(wallet: Wallet, size: int) -> dict[str, Any]:
+    """Return the anchor that holds the first `size` entries, once it is mined."""
+    deadline = time.monotonic() + ANCHOR_SECONDS
+    while time.monotonic() < deadline:
+        for placed in wallet.get("/log/anchors")["anchors"]:
+            if placed["size"] >= size and placed["state"] == "mined":
+                found: dict[str, Any] = placed
+                return found
+        time.sleep(0.2)
+    raise Unavailable(f"no anchor of {size} entries was mined within {ANCHOR_SECONDS} s")
 
 
 def _job(wallet: Wallet, started: dict[str, Any], tell: Tell) -> dict[str, Any]:

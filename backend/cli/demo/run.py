@@ -38,7 +38,8 @@ class Run:
     wallets: dict[str, Wallet] = field(default_factory=dict)
     rpc_url: str = ""
     api_url: str = ""
-    replayed: tuple[date, ...] = ()
+    eve: date = date.min
+    replayed: list[date] = field(default_factory=list)
     model_dir: Path = Path()
     facts: dict[str, Any] = field(default_factory=dict)
 

@@ -1,6 +1,7 @@
 """The demo's first half: chain, contracts, server, people, credential, data, model, vote."""
 
 import base64
+import bisect
 import json
 import subprocess
 import sys
@@ -8,14 +9,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from backend.cli.demo.proof import anchor, attest, evidence
-from backend.cli.demo.run import CHAIN_ID, GOVERNANCE_LEAD, VAR_LIMIT_USD, Run, Tell, expect_rule, refusal
+from backend.cli.demo.run import CHAIN_ID, GOVERNANCE_LEAD, VAR_LIMIT_USD, Run, Tell, expect_rule
 from backend.cli.demo.trading import trade
 from backend.cli.demo.voting import vote_into_production
 from backend.cli.local import DEPLOYED, ROOT, deploy, rpc, start_api, start_chain
 from backend.cli.services import free_port
 from backend.cli.wallets import Wallet
 from backend.kernel.clock import close_of
-from backend.kernel.errors import Unavailable
+from backend.kernel.errors import Conflict, Unavailable
 from backend.settings import Settings, child_environment
 
 PEOPLE = ("admin", "operator", "trader", "stranger", "regulator", "voter")
@@ -29,8 +30,9 @@ def chain(run: Run, _tell: Tell) -> str:
 
     market = ReplayMarketData()
     first = TrainConfig().first_test
-    run.replayed = tuple(day for day in market.days() if day >= first)[: run.plan.days]
-    begin = close_of(run.replayed[0]) - GOVERNANCE_LEAD
+    start = bisect.bisect_left(market.days(), first)
+    run.eve, *run.replayed = market.days()[start - 1 : start + run.plan.days]
+    begin = close_of(run.eve) - GOVERNANCE_LEAD
     run.rpc_url = start_chain(run.services, CHAIN_ID, int(begin.timestamp()))
     run.summary["network"] = {"chain_id": CHAIN_ID, "rpc": run.rpc_url, "contracts": {}}
     return f"anvil --network optimism, chain {CHAIN_ID}, {run.rpc_url}, clock at {begin:%Y-%m-%d}"
@@ -38,13 +40,15 @@ def chain(run: Run, _tell: Tell) -> str:
 
 def contracts(run: Run, tell: Tell) -> str:
     """Make the keys and wallets, then deploy and wire every contract with Ape."""
-    from backend.bootstrap import deployment_plan
+    from backend.bootstrap import deployment_plan, var_policy_id
 
     run.api_url = f"http://127.0.0.1:{free_port()}"
     run.wallets = {name: Wallet(name, run.api_url, CHAIN_ID) for name in PEOPLE}
     for wallet in run.wallets.values():
         rpc(run.rpc_url, "anvil_setBalance", wallet.address, hex(10 * ETHER))
-    plan = deployment_plan(_settings(run), [run.wallets["voter"].address], DEPLOYED)
+    settings = _settings(run)
+    run.facts["policy_id"] = var_policy_id(settings)
+    plan = deployment_plan(settings, [run.wallets["voter"].address], DEPLOYED)
     deploy(run.rpc_url, plan, run.state_dir / "deploy-plan.json", tell)
     deployed = {path.stem: json.loads(path.read_text())["address"] for path in sorted(DEPLOYED.glob("[A-Z]*.json"))}
     run.summary["network"]["contracts"] = deployed
@@ -133,9 +137,12 @@ def promote(run: Run, tell: Tell) -> str:
     operator, trader = run.wallets["operator"], run.wallets["trader"]
     files = {path.name: base64.b64encode(path.read_bytes()).decode() for path in sorted(run.model_dir.iterdir())}
     submitted = operator.post("/governance/models", {"files": files})
-    operator.post("/market/clock/advance")
-    early = run.agent_order(run.summary["data"]["instruments"][0])
-    expect_rule(refusal(lambda: trader.post("/orders", early, key="early")), "model_not_in_production")
+    orders = [run.agent_order(instrument) for instrument in run.summary["data"]["instruments"]]
+    early = [one for one in trader.post("/orders/batch", {"orders": orders}, key="early")["results"] if "rule" in one]
+    for problem in early:
+        expect_rule(problem, "model_not_in_production")
+    if not early:
+        raise Conflict("a model that nobody voted for was not refused")
     proposal = vote_into_production(run, submitted["proposal"], tell)
     state = operator.get(f"/governance/models/{submitted['sha256']}")["state"]
     run.summary["model"] |= {
@@ -143,7 +150,7 @@ def promote(run: Run, tell: Tell) -> str:
         "proposal_id": str(proposal),
         "state": state,
     }
-    return f"refused before the vote; now in state {state}, TorchScript {submitted['torchscript_cid']}"
+    return f"{len(early)} orders refused before the vote; {state} after it, TorchScript {submitted['torchscript_cid']}"
 
 
 def _environment(run: Run) -> dict[str, object]:
@@ -153,7 +160,7 @@ def _environment(run: Run) -> dict[str, object]:
         "chain_id": CHAIN_ID,
         "deployments_dir": ROOT / "deployments",
         "first_admin": run.wallets["admin"].address,
-        "first_business_day": run.replayed[0].isoformat(),
+        "first_business_day": run.eve.isoformat(),
         "var_limit_usd": VAR_LIMIT_USD,
         "login_attempts_per_minute": 60,
     }

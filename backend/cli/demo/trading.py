@@ -11,11 +11,10 @@ def trade(run: Run, tell: Tell) -> str:
     """Replay the days; let the agent trade each, and try what must be refused."""
     operator = run.wallets["operator"]
     counts: dict[str, Any] = {"decisions": 0, "filled": 0, "refused": {"compliance": 0, "risk": 0, "halted": 0}}
-    opened = run.replayed[0]
+    opened = run.eve
     tried: set[str] = set()
     for number, day in enumerate(run.replayed):
-        if number:
-            operator.post("/market/clock/advance")
+        operator.post("/market/clock/advance")
         _agent_day(run, counts, number)
         if "compliance" not in tried:
             _stranger(run, counts)
