@@ -13,4 +13,4 @@ async def entry_indices(session: AsyncSession, record_ids: Iterable[int]) -> dic
     query = select(RecordRow.id, RecordRow.entry_index).where(
         RecordRow.id.in_(list(record_ids)), RecordRow.entry_index.is_not(None)
     )
-    return {record_id: index for record_id, index in (await session.execute(query)).tuples() if index is not None}
+    return {row.id: row.entry_index for row in await session.execute(query)}

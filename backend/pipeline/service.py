@@ -70,7 +70,7 @@ def answer_of(outcome: Outcome) -> StoredResponse:
             action=decision.action,
             record=record,
         )
-        return StoredResponse(HTTPStatus.CREATED, body.model_dump_json())
+        return StoredResponse(HTTPStatus.CREATED.value, body.model_dump_json())
     if outcome.refused is not None:
         problem = refusal_problem(outcome.refused)
         members = {"state": "refused", "order_id": order.order_id, "record": record.model_dump()}
@@ -78,7 +78,7 @@ def answer_of(outcome: Outcome) -> StoredResponse:
             problem.status_code, json.dumps({**json.loads(bytes(problem.body)), **members}), MEDIA_TYPE
         )
     status = HTTPStatus.ACCEPTED if outcome.state == "unknown" else HTTPStatus.CREATED
-    return StoredResponse(status, order_out(order).model_dump_json())
+    return StoredResponse(status.value, order_out(order).model_dump_json())
 
 
 def order_out(order: Order, entry_index: int | None = None) -> OrderOut:

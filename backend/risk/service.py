@@ -47,7 +47,10 @@ class KillSwitch:
         return await self._trip(session, account_id, subject, reason, caller.pseudonym, by_system=False)
 
     async def trip_account(self, session: AsyncSession, account_id: int, subject: str, reason: str) -> Halt:
-        """Stop an account because the platform saw something."""
+        """Stop an account because the platform saw something; one that is stopped already stays as it is."""
+        open_halts = await repository.open_halts(session, account_id)
+        if mine := [row for row in open_halts if row.account_id == account_id]:
+            return repository.halt_of(mine[0])
         return await self._trip(session, account_id, subject, reason, SYSTEM_ACCOUNT, by_system=True)
 
     async def review(self, session: AsyncSession, halt_id: int, reason: str, caller: Caller) -> Halt:
