@@ -1,0 +1,76 @@
+"""The paper broker keeps the port's promises."""
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.adapters.broker.paper import PaperBroker, PaperRates, venue_order_id
+from backend.ports.broker import Accepted, Rejected, Side, VenueOrder
+from tests.fakes import FakeClock
+
+CLOSE = Decimal("98.4600")
+RATES = PaperRates(slippage=Decimal("0.0002"), fee=Decimal("0.0005"))
+
+
+def price(instrument: str) -> Decimal | None:
+    return CLOSE if instrument == "AAPL" else None
+
+
+def broker() -> PaperBroker:
+    return PaperBroker(price, RATES, FakeClock())
+
+
+def order(side: Side = "buy", quantity: str = "2", key: str = "one", instrument: str = "AAPL") -> VenueOrder:
+    return VenueOrder(key, instrument, side, Decimal(quantity))
+
+
+async def test_a_buy_pays_the_close_and_slippage_and_a_fee() -> None:
+    answer = await broker().submit(order())
+    assert isinstance(answer, Accepted)
+    assert answer.price == Decimal("98.4797")
+    assert answer.fee == Decimal("0.09848")
+    assert answer.quantity == 2
+    assert answer.executed_at == FakeClock().business()
+
+
+async def test_a_sell_gets_the_close_less_slippage() -> None:
+    answer = await broker().submit(order("sell"))
+    assert isinstance(answer, Accepted)
+    assert answer.price == Decimal("98.4403")
+
+
+async def test_a_repeated_order_gets_the_first_answer() -> None:
+    venue = broker()
+    assert await venue.submit(order()) is await venue.submit(order())
+
+
+async def test_another_order_under_the_same_id_is_rejected() -> None:
+    venue = broker()
+    await venue.submit(order())
+    assert isinstance(await venue.submit(order(quantity="3")), Rejected)
+
+
+async def test_the_venues_id_follows_from_ours_after_a_restart_too() -> None:
+    first, second = await broker().submit(order()), await broker().submit(order())
+    assert first == second
+    assert venue_order_id("one") != venue_order_id("two")
+
+
+async def test_an_instrument_without_a_price_and_an_empty_order_are_rejected() -> None:
+    assert isinstance(await broker().submit(order(instrument="NOPE")), Rejected)
+    assert isinstance(await broker().submit(order(quantity="0")), Rejected)
+
+
+@given(st.decimals("0.000001", "1000", places=6), st.sampled_from(["buy", "sell"]))
+async def test_a_round_trip_never_gains(quantity: Decimal, first: Side) -> None:
+    venue, second = broker(), "sell" if first == "buy" else "buy"
+    answers = [
+        await venue.submit(VenueOrder("a", "AAPL", first, quantity)),
+        await venue.submit(VenueOrder("b", "AAPL", "buy" if second == "buy" else "sell", quantity)),
+    ]
+    paid = Decimal(0)
+    for side, answer in zip((first, second), answers, strict=True):
+        assert isinstance(answer, Accepted)
+        paid += (answer.price if side == "buy" else -answer.price) * answer.quantity + answer.fee
+    assert paid >= 0
