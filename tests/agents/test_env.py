@@ -60,10 +60,10 @@ def test_shares_of_budget_and_holding_are_as_named() -> None:
     assert trade_quantities(act("hold", 1), np.array([1000.0]), np.array([8.0]), price, 0.0) == 0
 
 
-def test_an_order_below_ten_dollars_is_not_made() -> None:
+def test_an_order_below_one_dollar_is_not_made() -> None:
     price, none = np.array([10.0]), np.array([0.0])
-    assert trade_quantities(act("buy_100", 1), np.array([9.99]), none, price, 0.0) == 0
-    assert trade_quantities(act("buy_100", 1), np.array([10.0]), none, price, 0.0) == 1
+    assert trade_quantities(act("buy_100", 1), np.array([0.99]), none, price, 0.0) == 0
+    assert trade_quantities(act("buy_100", 1), np.array([1.0]), none, price, 0.0) == pytest.approx(0.1)
 
 
 def test_a_full_position_earns_the_market_and_cash_earns_nothing() -> None:

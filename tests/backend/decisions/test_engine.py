@@ -148,9 +148,9 @@ def test_sizes_by_hand(action: str, side: str, quantity: str) -> None:
     assert size(action, Decimal(1000), Decimal(40), Decimal(10)) == Decimal(quantity)
 
 
-def test_an_order_below_ten_dollars_is_none() -> None:
-    assert size("sell_100", Decimal(0), Decimal("0.9999"), Decimal(10)) == 0
-    assert size("sell_100", Decimal(0), Decimal(1), Decimal(10)) == 1
+def test_an_order_below_one_dollar_is_none() -> None:
+    assert size("sell_100", Decimal(0), Decimal("0.09999"), Decimal(10)) == 0
+    assert size("sell_100", Decimal(0), Decimal("0.1"), Decimal(10)) == Decimal("0.1")
 
 
 def test_unknown_actions_and_impossible_accounts_are_refused() -> None:
