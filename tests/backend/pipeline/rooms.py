@@ -179,8 +179,9 @@ class House:
     async def order(self, caller: Caller, intent: Intent) -> Outcome:
         """Run an intent through every stage in a transaction of its own."""
         self.keys += 1
+        key = f"key-{self.keys}"
         async with self.session() as session:
-            return await run(Submission(session, caller, f"key-{self.keys}", intent), self.stages)
+            return await run(Submission(session, caller, key, intent), self.stages)
 
     async def person(self, caller: Caller, side: str, quantity: str, instrument: str = "AAPL") -> Outcome:
         """Place a person's order."""
