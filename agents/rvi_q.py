@@ -1,12 +1,13 @@
 """RVI Q-learning: average-reward control without a discount, tabular and with a network.
 
 Source: Abounadi, Bertsekas and Borkar 2001, SIAM J. Control Optim. 40(3) 681-698. The offset f(Q) is the mean of
-Q: a fixed reference pair that is rarely visited makes f wander (Wan, Naik and Sutton, arXiv 2006.16318).
+Q: a fixed reference pair that is rarely visited makes f wander (Wan, Naik and Sutton, arXiv 2006.16318). The tabular
+learner keeps two tables (van Hasselt 2010, Double Q-learning, NIPS 23), without which f(Q) overstates the gain.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numba
 import numpy as np
@@ -26,7 +27,7 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TabularResult:
-    """Hold learned action values, (states, actions), and f(Q), the learned average reward a step."""
+    """Hold learned action values, (states, actions), and the mean of f(Q), the learned average reward a step."""
 
     q: Floats
     gain: float
@@ -38,40 +39,51 @@ class TabularResult:
 
 
 def _sweep(
-    cumulative: Floats, rewards: Floats, steps: int, seed: int, step_size: float, half_life: float
+    cumulative: Floats, rewards: Floats, steps: int, seed: int, step_size: float, half_life: float, tables: int
 ) -> tuple[Floats, float]:
     np.random.seed(seed)
     states, actions = rewards.shape
-    q = np.zeros((states, actions))
-    visits = np.zeros((states, actions))
-    total = 0.0
+    q = np.zeros((tables, states, actions))
+    visits = np.zeros((tables, states, actions))
+    total = tail = 0.0
     state = 0
-    for _ in range(steps):
+    for step in range(steps):
+        mine = np.random.randint(tables)
         action = np.random.randint(actions)
         successor = min(states - 1, np.searchsorted(cumulative[state, action], np.random.random()))
-        best = q[successor].max()
-        rate = step_size / (1.0 + visits[state, action] / half_life)
-        change = rate * (rewards[state, action] - total / q.size + best - q[state, action])
-        q[state, action] += change
+        # Judged by its own table, the best action looks better than it is (van Hasselt 2010).
+        best = q[tables - 1 - mine, successor, q[mine, successor].argmax()]
+        rate = step_size / (1.0 + visits[mine, state, action] / half_life)
+        change = rate * (rewards[state, action] - total / q.size + best - q[mine, state, action])
+        q[mine, state, action] += change
         total += change
-        visits[state, action] += 1.0
+        visits[mine, state, action] += 1.0
         state = successor
-    return q, total / q.size
+        if step >= steps // 2:
+            tail += total
+    return q.sum(axis=0) / tables, tail / q.size / (steps - steps // 2)
 
 
 _compiled_sweep = numba.njit(_sweep)
 
 
 def learn_tabular(
-    mdp: TabularMdp, steps: int, seed: int, step_size: float = 0.1, half_life: float = 100.0
+    mdp: TabularMdp,
+    steps: int,
+    seed: int,
+    step_size: float = 0.1,
+    half_life: float = 100.0,
+    tables: Literal[1, 2] = 2,
 ) -> TabularResult:
     """Learn an MDP's action values from `steps` uniformly explored transitions.
 
     The rate of a pair visited n times is step_size / (1 + n / half_life). Uniform exploration, because a greedy
-    policy is only right in states that were visited.
+    policy is only right in states that were visited. Each step updates one of two tables at random; Q is their mean,
+    and the gain is f(Q) averaged over the second half of the steps. With one table f(Q) is biased upwards where
+    actions tie: the maximum over noisy values of equal actions exceeds their true value.
     """
     cumulative = np.ascontiguousarray(mdp.transitions.cumsum(axis=2))
-    q, gain = _compiled_sweep(cumulative, mdp.rewards, steps, seed, step_size, half_life)
+    q, gain = _compiled_sweep(cumulative, mdp.rewards, steps, seed, step_size, half_life, tables)
     return TabularResult(q, float(gain))
 
 

@@ -12,20 +12,24 @@ ACCESS = access_control()
 CHEAP, COSTLY = regime_trading(5), regime_trading(60)
 
 
-# The costly market's rewards spread over 60 around a gain of 2: after these steps its gain is only known to 1.5 %.
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize(
-    ("mdp", "tolerance"),
-    [(ACCESS, 0.015), (CHEAP, 0.015), (COSTLY, 0.025)],
-    ids=["access", "trading-5", "trading-60"],
-)
-def test_tabular_learning_finds_the_gain_and_a_policy_that_earns_it(
-    mdp: TabularMdp, tolerance: float, seed: int
-) -> None:
+@pytest.mark.parametrize("mdp", [ACCESS, CHEAP, COSTLY], ids=["access", "trading-5", "trading-60"])
+def test_tabular_learning_finds_the_gain_and_a_policy_that_earns_it(mdp: TabularMdp, seed: int) -> None:
     optimum = optimal_gain(mdp)
     learned = learn_tabular(mdp, steps=20_000_000, seed=seed)
-    assert learned.gain == pytest.approx(optimum, rel=tolerance)
+    assert learned.gain == pytest.approx(optimum, rel=0.015)
     assert policy_gain(mdp, learned.greedy()) >= 0.995 * optimum
+
+
+# Buying at the largest position is holding: the costly market's tied actions are where a maximum over noise shows.
+def test_one_table_overstates_the_gain_where_actions_tie_and_two_do_not() -> None:
+    optimum = optimal_gain(COSTLY)
+    one, two = (
+        np.mean([learn_tabular(COSTLY, 4_000_000, seed, tables=tables).gain / optimum - 1 for seed in range(8)])
+        for tables in (1, 2)
+    )
+    assert one > 0.025
+    assert abs(two) < 0.015
 
 
 def test_tabular_learning_has_not_converged_after_few_steps() -> None:
