@@ -34,6 +34,7 @@ from backend.pipeline.stages import Stages
 from backend.ports.chain import Chain
 from backend.ports.content_store import ContentStore
 from backend.ports.market_data import MarketData
+from backend.ports.policy import Policy
 from backend.ports.prover import Prover
 from backend.ports.signer import KeyRole, Signer
 from backend.proofs.engine.kept import Attestation
@@ -62,6 +63,7 @@ class Outside:
     content_store: ContentStore
     prover: Prover
     limiter: Limiter
+    policy: Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,17 @@ def make_prover(settings: Settings) -> Prover:
             assert_never(settings.prover)
 
 
+def make_policy(settings: Settings, chain: Chain, signer: Signer) -> Policy:
+    """Return who asks the on-chain rules; orders are checked as the anchorer's relay would send them."""
+    match settings.policy:
+        case "engine":
+            from backend.adapters.policy.engine import EnginePolicy
+
+            return EnginePolicy(chain, signer.address(KeyRole.ANCHORER))
+        case _:
+            assert_never(settings.policy)
+
+
 def make_limiter(settings: Settings) -> Limiter:
     """Return who counts attempts: all processes together where there is a Redis."""
     if settings.redis_url is None:
@@ -192,14 +205,16 @@ def make_jobs(settings: Settings, database: Database, handlers: Handlers) -> Job
 def make_outside(settings: Settings) -> Outside:
     """Return every adapter."""
     signer, market_data = make_signer(settings), make_market_data(settings)
+    chain = make_chain(settings, signer)
     return Outside(
         clock=make_clock(settings, market_data),
         signer=signer,
-        chain=make_chain(settings, signer),
+        chain=chain,
         market_data=market_data,
         content_store=make_content_store(settings),
         prover=make_prover(settings),
         limiter=make_limiter(settings),
+        policy=make_policy(settings, chain, signer),
     )
 
 
@@ -212,7 +227,7 @@ def constraints(settings: Settings) -> int:
     """Return the circuit's number of constraints as the compiler counted them."""
     counts = settings.proving_keys_dir / CIRCUIT / "counts.json"
     try:
-        return int(json.loads(counts.read_text())["non-linear_constraints"])
+        return int(json.loads(counts.read_text())["non_linear_constraints"])
     except (OSError, ValueError, KeyError) as missing:
         raise Unavailable(f"{counts} is missing: run `make build`") from missing
 
@@ -221,7 +236,6 @@ def build(settings: Settings) -> Platform:
     """Build the platform from its settings."""
     from backend.adapters.broker.paper import PaperBroker, PaperRates
     from backend.adapters.governance.registry import RegistryGovernance
-    from backend.adapters.policy.engine import EnginePolicy
 
     outside = make_outside(settings)
     clock, chain, market_data = outside.clock, outside.chain, outside.market_data
@@ -240,7 +254,7 @@ def build(settings: Settings) -> Platform:
     artifacts = ArtifactService(outside.content_store, journal, clock)
     models = ModelService(chain, governance, artifacts, store, journal, clock)
     decisions = DecisionService(market, market_data, store)
-    compliance = ComplianceGate(EnginePolicy(chain, outside.signer.address(KeyRole.ANCHORER)), governance, market.price)
+    compliance = ComplianceGate(outside.policy, governance, market.price)
     switch = KillSwitch(market, journal)
     limits = RiskLimits(
         max_order_notional=settings.max_order_notional_usd,

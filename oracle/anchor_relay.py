@@ -35,7 +35,8 @@ async def relay(
             failures = min(failures + 1, 6)
             log.warning("anchor.failed", code=error.code, reason=error.detail, failures=failures)
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), poll.total_seconds() * 2**failures)
+            async with asyncio.timeout(poll.total_seconds() * 2**failures):
+                await stop.wait()
 
 
 async def serve(service: AnchorService, settings: Settings) -> None:

@@ -59,7 +59,8 @@ async def publish_days(
                 failures = min(failures + 1, 6)
                 log.warning("returns.failed", day=day.isoformat(), code=error.code, reason=error.detail)
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), poll.total_seconds() * 2**failures)
+            async with asyncio.timeout(poll.total_seconds() * 2**failures):
+                await stop.wait()
 
 
 async def run(settings: Settings) -> None:

@@ -145,7 +145,8 @@ class Sequencer:
             except FAULTS as error:
                 log.warning("audit.sequencer_failed", error=str(error))
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._interval.total_seconds())
+                async with asyncio.timeout(self._interval.total_seconds()):
+                    await stop.wait()
         with suppress(*FAULTS):
             await self._resign()
 

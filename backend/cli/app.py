@@ -26,9 +26,8 @@ def show(value: Any) -> None:
 
 def run() -> None:
     """Run the command line; an error is one line on standard error."""
-    from backend.cli import verbs
+    from backend.cli import verbs  # noqa: F401 - registers the groups
 
-    verbs.register(app)
     try:
         app(standalone_mode=True)
     except RefiError as error:

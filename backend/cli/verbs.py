@@ -1,7 +1,268 @@
-"""The groups of verbs that work on a deployment."""
+"""The groups of verbs that work on a deployment; each does one thing and can answer in JSON."""
+
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from backend.cli.app import Json, app, choose, show
 
-def register(app: typer.Typer) -> None:
-    """Add the groups to the command line."""
+Address = Annotated[str, typer.Argument(help="A wallet, 0x and 40 hex digits.")]
+OPERATOR = "operator:cli"
+
+
+def group(name: str, text: str) -> typer.Typer:
+    """Return a new group of verbs."""
+    made = typer.Typer(name=name, help=text, no_args_is_help=True)
+    app.add_typer(made)
+    return made
+
+
+log = group("log", "Read the audit log.")
+agent = group("agent", "Train agents and look at models.")
+risk = group("risk", "Look at an account's risk.")
+zk = group("zk", "Keys and circuits of the VaR proof.")
+compliance = group("compliance", "Ask the on-chain rules; issue credentials.")
+gov = group("gov", "Models and their votes.")
+keys = group("keys", "The platform's keys: addresses only, never secrets.")
+db = group("db", "The database's schema.")
+config = group("config", "The settings in force.")
+halt = group("halt", "The kill switch of the whole platform.")
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(help="Port of the HTTP server.")] = 8000,
+    rpc_port: Annotated[int, typer.Option(help="Port of the local chain.")] = 8545,
+    admin: Annotated[str, typer.Option(help="The wallet that is the first admin.")] = "",
+) -> None:
+    """Start a fresh local network and the platform, and leave them running."""
+    from backend.cli.up import start
+
+    for line in start(port, rpc_port, admin):
+        typer.echo(line)
+
+
+@app.command()
+def anchor(as_json: Json = False) -> None:
+    """Anchor the newest checkpoint now and show the anchor."""
+    from backend.anchoring.schemas import AnchorOut
+    from backend.anchoring.service import AnchorService
+    from backend.cli.session import with_platform
+
+    async def work(platform: Any) -> dict[str, Any]:
+        await platform.sequencer.integrate()
+        return AnchorOut.of(await platform.service(AnchorService).anchor_now()).model_dump()
+
+    placed = with_platform(work)
+    if as_json:
+        show(placed)
+    else:
+        typer.echo(f"anchor {placed['index']}: size {placed['size']}, {placed['state']}, {placed['tx_hash']}")
+
+
+@log.command("checkpoint")
+def log_checkpoint() -> None:
+    """Print the newest signed checkpoint (a C2SP signed note)."""
+    from backend.audit.service import LogReader
+    from backend.cli.session import with_platform
+
+    async def work(platform: Any) -> str:
+        async with platform.database.reading() as session:
+            return str((await platform.service(LogReader).checkpoint(session)).note)
+
+    typer.echo(with_platform(work), nl=False)
+
+
+@log.command("prove")
+def log_prove(index: Annotated[int, typer.Argument(min=0, help="The entry's place in the log.")]) -> None:
+    """Print an entry with its proof of inclusion in the newest checkpoint, checked before it is printed."""
+    from backend.audit.service import LogReader
+    from backend.cli.session import with_platform
+    from backend.kernel.canonical import encode_bytes
+    from backend.kernel.errors import Tampered
+    from backend.kernel.merkle import leaf_hash, verify_inclusion
+
+    async def work(platform: Any) -> dict[str, Any]:
+        reader = platform.service(LogReader)
+        async with platform.database.reading() as session:
+            head = await reader.checkpoint(session)
+            entry, path = await reader.entry(session, index), await reader.inclusion(session, index, head.size)
+        if not verify_inclusion(leaf_hash(entry.encode()), index, head.size, path, head.root):
+            raise Tampered(f"entry {index} is not in the tree that the checkpoint signs")
+        steps = [encode_bytes(step) for step in path]
+        return {"index": index, "entry": entry, "size": head.size, "root": encode_bytes(head.root), "inclusion": steps}
+
+    show(with_platform(work))
+
+
+@agent.command("train")
+def agent_train(
+    out: Annotated[Path, typer.Option(help="Folder for the model's files.")],
+    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 7,
+) -> None:
+    """Train the shipped agent and print its out-of-sample result beside buy-and-hold and a random agent."""
+    import subprocess
+    import sys
+
+    from backend.cli.local import ROOT
+    from backend.settings import child_environment
+
+    command = [sys.executable, "-m", "scripts.train", "--out", str(out.absolute()), "--seed", str(seed)]
+    raise typer.Exit(subprocess.run(command, cwd=ROOT, env=child_environment(), check=False).returncode)
+
+
+@agent.command("show")
+def agent_show(weights: Annotated[Path, typer.Argument(help="A model's .safetensors, its .json beside it.")]) -> None:
+    """Print a model's hash, features and actions."""
+    from backend.decisions.engine import load
+
+    loaded = load(weights)
+    show({"sha256": loaded.sha256, "features": list(loaded.model.features), "actions": list(loaded.model.actions)})
+
+
+@risk.command("var")
+def risk_var(
+    account: Address,
+    method: Annotated[str, typer.Option(help="historical, cornish-fisher or gaussian.")] = "historical",
+    confidence: Annotated[str, typer.Option(help="0.95 or 0.99.")] = "0.95",
+    as_json: Json = False,
+) -> None:
+    """Print an account's one-day VaR at the last close."""
+    from backend.cli.risk import METHODS, account_var
+    from backend.cli.session import with_platform
+
+    choose(method, METHODS, "method")
+    answer = with_platform(lambda platform: account_var(platform, account, method, confidence))
+    if as_json:
+        show(answer)
+    else:
+        typer.echo(f"{answer['method']} VaR {confidence}: {answer['value']} USD over {answer['window']} days")
+
+
+@zk.command("setup")
+def zk_setup() -> None:
+    """Make the development proving key (INSECURE: one party made it), or find it."""
+    from backend.cli.zk import setup
+
+    show(setup())
+
+
+@zk.command("key")
+def zk_key() -> None:
+    """Print the proving key's record."""
+    from backend.cli.zk import key
+
+    show(key())
+
+
+@zk.command("report")
+def zk_report() -> None:
+    """Print the circuits' constraint counts."""
+    from backend.cli.zk import report
+
+    show(report())
+
+
+@compliance.command("check")
+def compliance_check(
+    subject: Address,
+    instrument: Annotated[str, typer.Option(help="A ticker.")] = "AAPL",
+    notional: Annotated[str, typer.Option(help="USD.")] = "100",
+    model: Annotated[str, typer.Option(help="The sha256 of a model; empty for a person.")] = "",
+) -> None:
+    """Ask the policy engine whether an order would pass; exit 1 when it is refused."""
+    from dataclasses import asdict
+
+    from backend.cli.session import with_platform
+    from backend.kernel.canonical import parse_decimal
+    from backend.ports.policy import OrderCheck
+
+    order = OrderCheck(subject.lower(), instrument, parse_decimal(notional), model or None)
+    verdict = with_platform(lambda platform: platform.outside.policy.check(order))
+    show(asdict(verdict))
+    raise typer.Exit(0 if verdict.allowed else 1)
+
+
+@compliance.command("issue")
+def compliance_issue(
+    address: Address, kind: Annotated[str, typer.Option("--type", help="The credential.")] = "common.kyc"
+) -> None:
+    """Give a wallet a credential on chain."""
+    from dataclasses import asdict
+
+    from backend.cli.session import with_platform
+    from backend.compliance.service import CredentialService
+
+    async def work(platform: Any) -> dict[str, Any]:
+        service = platform.service(CredentialService)
+        async with platform.database.transaction() as session:
+            return asdict(await service.issue(session, address, kind, None, actor=OPERATOR))
+
+    show(with_platform(work))
+
+
+@gov.command("models")
+def gov_models() -> None:
+    """List models with their state on chain."""
+
+    from backend.cli.session import with_platform
+    from backend.governance.service import ModelService
+
+    async def work(platform: Any) -> list[dict[str, str]]:
+        service = platform.service(ModelService)
+        async with platform.database.reading() as session:
+            known = await service.newest(session)
+        seen = [await service.on_chain(model) for model in known]
+        return [
+            {"sha256": m.sha256, "state": m.state.name.lower(), "torchscript_cid": m.cids.torchscript} for m in seen
+        ]
+
+    show(with_platform(work))
+
+
+@keys.command("list")
+def keys_list() -> None:
+    """Print the addresses of the chain keys and the log's public key; on a local chain missing keys are made."""
+    from backend.bootstrap import make_signer
+    from backend.cli.session import current_settings
+    from backend.ports.signer import KeyRole
+
+    signer = make_signer(current_settings())
+    show({role.value: signer.address(role) for role in KeyRole} | {"log": signer.log_public_key().hex()})
+
+
+@db.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the database to the newest schema."""
+    from backend.cli.session import current_settings
+    from backend.migrations import upgrade
+
+    upgrade(current_settings().database)
+    typer.echo("up to date")
+
+
+@config.command("show")
+def config_show() -> None:
+    """Print every setting; secrets stay hidden."""
+    from backend.cli.session import current_settings
+
+    show(current_settings().model_dump(mode="json"))
+
+
+@halt.command("trip")
+def halt_trip(reason: Annotated[str, typer.Option(help="Why; it is logged.")]) -> None:
+    """Stop every order of the platform now."""
+    from backend.cli.halts import trip
+
+    show(trip(reason))
+
+
+@halt.command("rearm")
+def halt_rearm(
+    halt_id: Annotated[int, typer.Argument(min=1)], reason: Annotated[str, typer.Option(help="Why; it is logged.")]
+) -> None:
+    """Review a halt and let orders pass again."""
+    from backend.cli.halts import rearm
+
+    show(rearm(halt_id, reason))

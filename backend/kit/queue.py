@@ -248,8 +248,10 @@ class EmbeddedJobs:
             while True:
                 self._wake.clear()
                 await self._start_waiting()
+                # Not wait_for: Python 3.11's loses a cancellation that meets the wake-up.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self._poll.total_seconds())
+                    async with asyncio.timeout(self._poll.total_seconds()):
+                        await self._wake.wait()
         finally:
             for task in self._active.values():
                 task.cancel()

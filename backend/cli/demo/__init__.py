@@ -80,11 +80,16 @@ class Demo:
             ("evidence", str(summary["evidence"])),
             ("seconds", str(summary["seconds"])),
         ]))  # fmt: skip
-        console.print(f"\nLook next: [bold]{run.facts['verify_command']}[/bold]", soft_wrap=True)
-        if self.plan.keep:
-            for entry in run.services.running():
-                console.print(f"  {entry.name:<6} {entry.url}")
-            console.print(f"  docs   {run.api_url}/docs   (end it with `refi down`)")
+        if not self.plan.keep:
+            console.print("\nThe chain and the server are down again. Look next:")
+            console.print(f"  {run.facts['verify_offline']}   what the pack shows without a chain", soft_wrap=True)
+            console.print("  refi demo --keep   leaves them up, to ask the chain and the API yourself")
+            return
+        console.print("\nLeft running; end it with `refi down`:")
+        for entry in run.services.running():
+            console.print(f"  {entry.name:<6} {entry.url}")
+        console.print(f"  API    {run.api_url}/api/v1/openapi.json")
+        console.print(f"Look next:\n  {run.facts['verify_command']}", soft_wrap=True)
 
 
 def _performance(result: dict[str, Any]) -> str:

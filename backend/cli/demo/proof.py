@@ -33,8 +33,10 @@ def anchor(run: Run, tell: Tell) -> str:
     tell(f"anchoring {checkpoint['size']} entries")
     placed = _anchor_of(operator, checkpoint["size"])
     run.summary["anchor"] = {key: placed[key] for key in ("size", "root", "tx_hash", "block_number", "gas_used")}
-    run.facts["anchor_index"] = placed["index"]
-    return f"size {placed['size']}, {placed['gas_used']} gas, consistency checked by the contract"
+    if placed["index"] == 0:
+        raise Conflict("there is no earlier anchor that the contract could have checked this one against")
+    before = placed["index"] - 1
+    return f"size {placed['size']}, {placed['gas_used']} gas; the contract checked that it extends anchor {before}"
 
 
 def attest(run: Run, tell: Tell) -> str:
@@ -80,13 +82,20 @@ def evidence(run: Run, _tell: Tell) -> str:
     run.summary["log"] = _checkpoint(trader)
     run.summary["evidence"] = str(pack)
     run.summary["verify"] = {"ok": report["ok"], "checks": report["checks"]}
-    run.facts["verify_command"] = " ".join(["refi", "verify", str(pack), *named, *files])
+    run.facts["verify_command"] = " ".join(["refi", "verify", *map(_shown, (pack, *named, *files))])
+    run.facts["verify_offline"] = " ".join(["refi", "verify", _shown(pack)])
     unnamed = _verify(pack)
     if "log not identified" not in unnamed["verdict"]:
         raise Conflict(f"without a named contract the verdict was {unnamed['verdict']!r}")
     failed = _verify_broken_copy(pack, named)
     passed = sum(check["result"] == "pass" for check in report["checks"])
     return f"{passed} of {len(report['checks'])} checks pass; one byte changed fails: {', '.join(failed)}"
+
+
+def _shown(argument: object) -> str:
+    """Return an argument as a person would type it: paths below the current folder are relative."""
+    path = Path(str(argument))
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(argument)
 
 
 def _last_agent_fill(trader: Wallet, anchored: int) -> dict[str, Any]:

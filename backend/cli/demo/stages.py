@@ -14,6 +14,7 @@ from backend.cli.demo.trading import trade
 from backend.cli.demo.voting import vote_into_production
 from backend.cli.local import DEPLOYED, ROOT, deploy, rpc, start_api, start_chain
 from backend.cli.services import free_port
+from backend.cli.session import remember
 from backend.cli.wallets import Wallet
 from backend.kernel.clock import close_of
 from backend.kernel.errors import Conflict, Unavailable
@@ -57,6 +58,7 @@ def contracts(run: Run, tell: Tell) -> str:
 
 def backend(run: Run, _tell: Tell) -> str:
     """Start the platform's HTTP server on an empty database."""
+    remember(run.state_dir, _environment(run))
     api = start_api(run.services, int(run.api_url.rsplit(":", 1)[1]), _environment(run))
     return f"{api.url}/api/v1, OpenAPI at /api/v1/openapi.json"
 
@@ -162,6 +164,7 @@ def _environment(run: Run) -> dict[str, object]:
         "first_admin": run.wallets["admin"].address,
         "first_business_day": run.eve.isoformat(),
         "var_limit_usd": VAR_LIMIT_USD,
+        "proving_keys_dir": run.settings.proving_keys_dir.absolute(),
         "login_attempts_per_minute": 60,
     }
 

@@ -12,21 +12,22 @@ def trade(run: Run, tell: Tell) -> str:
     operator = run.wallets["operator"]
     counts: dict[str, Any] = {"decisions": 0, "filled": 0, "refused": {"compliance": 0, "risk": 0, "halted": 0}}
     opened = run.eve
-    tried: set[str] = set()
+    reviewed = False
     for number, day in enumerate(run.replayed):
         operator.post("/market/clock/advance")
         _agent_day(run, counts, number)
-        if "compliance" not in tried:
+        if number == 0:
             _stranger(run, counts)
             _over_cap(run, counts)
             _kill_switch(run, counts)
-            tried.add("compliance")
-        if (day - opened).days >= REVIEW_AGE_DAYS and "var" not in tried:
+        if (day - opened).days >= REVIEW_AGE_DAYS and not reviewed:
             operator.post(
                 "/risk/reviews", {"address": run.wallets["trader"].address, "note": "two weeks without a breach"}
             )
             _over_var(run, counts)
-            tried.add("var")
+            # A first anchor on the way: the contract checks that the last one extends it.
+            operator.post("/anchors")
+            reviewed = True
         tell(f"{day}  {counts['filled']} filled, {sum(counts['refused'].values())} refused")
     run.summary["orders"] = counts
     refused = ", ".join(f"{count} {gate}" for gate, count in counts["refused"].items())

@@ -44,6 +44,8 @@ def local(node: str, tmp_path_factory: pytest.TempPathFactory) -> LocalChain:
     local.deploy("ModelRegistry", timelock, local.owner, [operator])
     local.transact("RefiTimelock", "grantRole", keccak(text="PROPOSER_ROLE"), governor)
     local.transact("RefiToken", "delegate", local.owner)
+    # Votes count from the second after they were delegated.
+    wait(local, timedelta(0))
     return local
 
 

@@ -1,0 +1,56 @@
+"""`refi up`: a fresh local network with the platform on it."""
+
+import shutil
+from collections.abc import Iterator
+
+from backend.cli.local import DEPLOYED, ROOT, deploy, start_api, start_chain
+from backend.cli.services import Services, exclusive
+from backend.cli.session import remember
+from backend.kernel.clock import close_of
+from backend.kernel.errors import Conflict
+from backend.settings import Settings
+
+CHAIN_ID = 42069
+
+
+def start(port: int, rpc_port: int, admin: str) -> Iterator[str]:
+    """Start chain, contracts and server; yield what a person wants to know."""
+    from backend.adapters.market_data.replay import ReplayMarketData
+    from backend.bootstrap import deployment_plan
+
+    base = Settings()
+    state_dir = (base.state_dir / "up").absolute()
+    services = Services(state_dir)
+    with exclusive(base.state_dir / "up.run"):
+        if running := services.running():
+            names = ", ".join(f"{entry.name} at {entry.url}" for entry in running)
+            raise Conflict(f"already up: {names}; end it with `refi down`")
+        shutil.rmtree(state_dir, ignore_errors=True)
+        state_dir.mkdir(parents=True)
+        days = ReplayMarketData().days()
+        first = days[len(days) // 2]
+        settings: dict[str, object] = {
+            "state_dir": state_dir,
+            "rpc_url": f"http://127.0.0.1:{rpc_port}",
+            "chain_id": CHAIN_ID,
+            "deployments_dir": ROOT / "deployments",
+            "proving_keys_dir": base.proving_keys_dir.absolute(),
+            "first_admin": admin,
+            "first_business_day": first.isoformat(),
+        }
+        try:
+            start_chain(services, CHAIN_ID, int(close_of(first).timestamp()) - 86_400, rpc_port)
+            known = Settings(**settings)  # type: ignore[arg-type]
+            deploy(
+                str(settings["rpc_url"]), deployment_plan(known, [], DEPLOYED), state_dir / "plan.json", lambda _: None
+            )
+            remember(state_dir, settings)
+            start_api(services, port, settings)
+        except BaseException:
+            services.stop_all()
+            raise
+    for entry in services.running():
+        yield f"{entry.name:<6} {entry.url}"
+    yield f"API    http://127.0.0.1:{port}/api/v1/openapi.json"
+    yield f"clock  replay, standing at the close of {first}; POST /api/v1/market/clock/advance moves it"
+    yield "end it with `refi down`"
