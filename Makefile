@@ -39,7 +39,8 @@ check: setup build ## run every linter and static check
 	.venv/bin/lint-imports --no-logo
 	forge fmt --check
 	solhint --quiet --max-warnings 0 'contracts/**/*.sol'
-	.venv/bin/slither . --config-file slither.config.json
+	.venv/bin/slither . --config-file slither.config.json 2>&1 | grep -v running
+	forge build -q
 	.venv/bin/python -m circuits.prover inspect
 
 bench: setup build ## measure against named peers, in one run

@@ -310,7 +310,7 @@ def build(settings: Settings) -> Platform:
         JobBoard: JobBoard(),
     }
     sequencer = Sequencer(database, outside.signer, clock, settings.origin, interval=settings.checkpoint_interval)
-    closers = [outside.limiter.close, database.close]
+    closers = [outside.limiter.close, chain.close, database.close]
     return Platform(settings, database, outside, services, sequencer, handlers, jobs, closers)
 
 

@@ -176,6 +176,9 @@ class FakeChain:
             if event != "Anchored" or arguments["logId"] != log_id or arguments["index"] < keep
         ]
 
+    async def close(self) -> None:
+        """Hold nothing."""
+
     async def chain_id(self) -> int:
         """Return the chain id."""
         self._answering()

@@ -26,7 +26,7 @@ async def anchors(session: Reading, anchoring: Anchoring) -> AnchorsOut:
 
 
 @router.post("/anchors", status_code=202)
-async def anchor(session: Transaction, anchoring: Anchoring, caller: Operator, background: BackgroundTasks) -> Response:
+async def anchor(caller: Operator, session: Transaction, anchoring: Anchoring, background: BackgroundTasks) -> Response:
     """Ask for an anchor now; it appears among the log's anchors once it is mined."""
     await anchoring.request(session, caller.pseudonym)
     # After the response: the request's transaction must be over before anchoring opens its own.

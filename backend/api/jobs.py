@@ -34,7 +34,7 @@ async def get_job(job_id: JobId, board: Board, session: Reading, caller: SignedI
 
 
 @router.delete("/jobs/{job_id}")
-async def cancel_job(job_id: JobId, board: Board, session: Transaction, caller: SignedIn) -> JobOut:
+async def cancel_job(job_id: JobId, board: Board, caller: SignedIn, session: Transaction) -> JobOut:
     """Cancel a job of the caller's that is not over."""
     return _out(await board.cancel(session, job_id, _owner(caller)))
 

@@ -19,7 +19,7 @@ Operator = Annotated[Caller, Depends(requires(Role.OPERATOR))]
 
 
 @router.post("/credentials", status_code=201)
-async def issue(body: CredentialIn, credentials: Credentials, session: Transaction, caller: Operator) -> CredentialOut:
+async def issue(body: CredentialIn, credentials: Credentials, caller: Operator, session: Transaction) -> CredentialOut:
     """Give a wallet a credential on chain, or another end to the one that it has."""
     issued = await credentials.issue(session, body.address, body.type, body.expires_at, actor=caller.pseudonym)
     return CredentialOut(**asdict(issued))
@@ -28,8 +28,8 @@ async def issue(body: CredentialIn, credentials: Credentials, session: Transacti
 @router.delete("/credentials")
 async def revoke(
     credentials: Credentials,
-    session: Transaction,
     caller: Operator,
+    session: Transaction,
     address: Annotated[Address, Query()],
     kind: Annotated[CredentialType, Query(alias="type")],
 ) -> CredentialOut:

@@ -23,7 +23,7 @@ Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 
 
 @router.post("/models", status_code=201)
-async def submit_model(body: ModelIn, models: Models, session: Transaction, caller: Operator) -> ModelOut:
+async def submit_model(body: ModelIn, models: Models, caller: Operator, session: Transaction) -> ModelOut:
     """Pin a model, propose it in the registry and return what a voter's wallet signs."""
     return _model(await models.submit(session, body.files, caller.pseudonym))
 

@@ -52,7 +52,7 @@ async def clock(market: Market) -> ClockOut:
 
 
 @router.post("/clock/advance")
-async def advance(market: Market, session: Transaction, caller: Operator) -> ClockOut:
+async def advance(market: Market, caller: Operator, session: Transaction) -> ClockOut:
     """Open the next replayed trading day at its close."""
     return _clock(await market.advance(session, caller.pseudonym))
 

@@ -48,7 +48,7 @@ Risk = Annotated[RiskGate, Depends(provided(RiskGate))]
 
 @router.post("/orders", status_code=201, response_model=OrderOut)
 async def place(
-    body: OrderIn, orders: Orders, session: Transaction, caller: SignedIn, key: IdempotencyKeyHeader
+    body: OrderIn, orders: Orders, caller: SignedIn, key: IdempotencyKeyHeader, session: Transaction
 ) -> Response:
     """Take a decision through compliance, risk and execution; a refusal is a problem document with gate and rule."""
     return _answer(await orders.place(session, caller, key, body))
@@ -56,7 +56,7 @@ async def place(
 
 @router.post("/orders/batch")
 async def place_all(
-    body: BatchIn, orders: Orders, session: Transaction, caller: SignedIn, key: IdempotencyKeyHeader
+    body: BatchIn, orders: Orders, caller: SignedIn, key: IdempotencyKeyHeader, session: Transaction
 ) -> BatchOut:
     """Place up to 100 orders one after the other; the results stand in their order, refusals among them."""
     if len(key) > MAX_BATCH_KEY:

@@ -80,3 +80,7 @@ class Chain(Protocol):
     async def advance_to(self, timestamp: int) -> Block:
         """Mine a block at the given time; local chains only, Conflict elsewhere or when it lies in the past."""
         ...
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        ...

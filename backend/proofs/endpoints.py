@@ -56,7 +56,7 @@ async def publish_returns(body: PublishReturnsIn, returns: Returns, session: Tra
 
 
 @router.post("/proofs/var", status_code=202)
-async def start_attestation(body: AttestIn, queue: Queue, session: Transaction, caller: SignedIn) -> StartedOut:
+async def start_attestation(body: AttestIn, queue: Queue, caller: SignedIn, session: Transaction) -> StartedOut:
     """Start proving that a wallet's committed positions keep a policy's limit."""
     if body.subject.lower() != caller.address and Role.OPERATOR not in caller.roles:
         raise Forbidden("only the wallet's owner or an operator may ask for this")

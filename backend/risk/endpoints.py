@@ -20,28 +20,28 @@ HaltId = Annotated[int, Path(ge=1, lt=2**63)]
 
 
 @router.post("/halts", status_code=201)
-async def trip(body: HaltIn, switches: Switches, session: Transaction, caller: SignedIn) -> HaltOut:
+async def trip(body: HaltIn, switches: Switches, caller: SignedIn, session: Transaction) -> HaltOut:
     """Stop one's own orders at once; operators and admins may stop everybody's."""
     return HaltOut(**asdict(await switches.trip(session, body.scope, body.reason, caller)))
 
 
 @router.post("/halts/{halt_id}/review")
 async def review(
-    halt_id: HaltId, body: ReasonIn, switches: Switches, session: Transaction, caller: SignedIn
+    halt_id: HaltId, body: ReasonIn, switches: Switches, caller: SignedIn, session: Transaction
 ) -> HaltOut:
     """Say that somebody is looking at a halt; nothing is armed again before."""
     return HaltOut(**asdict(await switches.review(session, halt_id, body.reason, caller)))
 
 
 @router.post("/halts/{halt_id}/rearm")
-async def rearm(halt_id: HaltId, body: ReasonIn, switches: Switches, session: Transaction, caller: SignedIn) -> HaltOut:
+async def rearm(halt_id: HaltId, body: ReasonIn, switches: Switches, caller: SignedIn, session: Transaction) -> HaltOut:
     """Let orders pass again; the platform's and the system's halts need an operator or an admin."""
     return HaltOut(**asdict(await switches.rearm(session, halt_id, body.reason, caller)))
 
 
 @router.post("/risk/reviews", status_code=201)
 async def record_review(
-    body: ReviewIn, risk: Risk, accounts: AccountsService, session: Transaction, caller: Operator
+    body: ReviewIn, risk: Risk, accounts: AccountsService, caller: Operator, session: Transaction
 ) -> ReviewOut:
     """Record a performance review, which opens the last progressive cap."""
     subject = await accounts.find(session, address=body.address)
@@ -51,7 +51,7 @@ async def record_review(
 
 @router.put("/risk/limits")
 async def set_limit(
-    body: LimitIn, risk: Risk, accounts: AccountsService, session: Transaction, caller: Operator
+    body: LimitIn, risk: Risk, accounts: AccountsService, caller: Operator, session: Transaction
 ) -> LimitOut:
     """Give an account a VaR limit of its own."""
     subject = await accounts.find(session, address=body.address)

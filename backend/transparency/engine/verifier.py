@@ -585,7 +585,7 @@ PACK = members(
         target=ADDRESS,
         sender=ADDRESS,
         selector=text(r"0x[0-9a-f]{8}"),
-        calldata_sha256=text(r"[0-9a-f]{64}|[A-Za-z0-9_-]{43}"),
+        calldata_sha256=base64_of(32),
         block_number=integer,
         block_hash=WORD,
         verdict=text(r"allowed|refused"),
@@ -911,9 +911,7 @@ class Examination:
         calldata = _order_calldata(entry)
         if from_hex(receipt["selector"]) != calldata[:4]:
             raise Failed("the selector is not that of submitOrder")
-        digest = sha256(calldata).digest()
-        # A digest is base64url as every hash of the format, or hex as a model's.
-        if receipt["calldata_sha256"] not in {digest.hex(), base64.urlsafe_b64encode(digest).decode().rstrip("=")}:
+        if decode_base64url(receipt["calldata_sha256"], 32) != sha256(calldata).digest():
             raise Failed("the disclosed order is not the one that was judged")
         for name, address in (("engine", self.named.engine), ("target", self.named.target)):
             if address is not None and receipt[name] != address:
