@@ -65,7 +65,7 @@ contracts/.venv/.ok: contracts/pyproject.toml contracts/constraints.txt | .venv/
 	@touch $@
 
 node_modules/.ok: package.json package-lock.json
-	@command -v node >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20)' || { echo "refi needs Node 20 or newer with npm on the PATH; get it from https://nodejs.org/" >&2; exit 3; }
+	@command -v node >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || { echo "refi needs Node 20 or newer with npm on the PATH; get it from https://nodejs.org/" >&2; exit 3; }
 	npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
