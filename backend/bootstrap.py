@@ -135,8 +135,7 @@ def make_chain(settings: Settings, signer: Signer) -> Chain:
         case "rpc":
             from backend.adapters.chain.rpc import RpcChain
 
-            deployments = settings.deployments_dir / settings.network
-            return RpcChain(settings.rpc_url, deployments, signer, timeout=settings.rpc_timeout)
+            return RpcChain(settings.rpc_url, settings.deployment_dir, signer, timeout=settings.rpc_timeout)
         case _:
             assert_never(settings.chain)
 
@@ -325,7 +324,7 @@ async def worker_runtime(settings: Settings) -> AsyncIterator[WorkerRuntime]:
         await platform.close()
 
 
-def deployment_plan(settings: Settings, voters: Sequence[str], out: Path) -> Mapping[str, object]:
+def deployment_plan(settings: Settings, voters: Sequence[str]) -> Mapping[str, object]:
     """Return what scripts/deploy is asked to do for these settings: roles, log, universe, key and VaR policy."""
     signer = make_signer(settings)
     key = asyncio.run(make_prover(settings).key(CIRCUIT))
@@ -346,5 +345,5 @@ def deployment_plan(settings: Settings, voters: Sequence[str], out: Path) -> Map
             }
         ],
         "max_notional_usd": str(settings.max_order_notional_usd),
-        "out": str(out),
+        "out": str(settings.deployment_dir),
     }

@@ -117,6 +117,11 @@ class Settings(BaseSettings):
         return self.database.split(":", 1)[0].split("+", 1)[0]
 
     @property
+    def deployment_dir(self) -> Path:
+        """Where the network's addresses and build facts lie."""
+        return self.deployments_dir.absolute() / self.network
+
+    @property
     def origin(self) -> str:
         """The log's origin line."""
         return f"refi.trading/{self.deployment}"

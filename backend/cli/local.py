@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,7 @@ from backend.settings import child_environment
 ROOT = Path(__file__).resolve().parents[2]
 ANVIL = ROOT / "node_modules" / ".bin" / "anvil"
 APE = ROOT / "contracts" / ".venv" / "bin" / "ape"
-DEPLOYED = ROOT / "deployments" / "local"
 DEPLOY_SECONDS = 180
-
-
-@dataclass(frozen=True, slots=True)
-class LocalNetwork:
-    """Where the local services answer."""
-
-    state_dir: Path
-    services: Services
-    rpc_url: str
-    settings: Mapping[str, object] = field(default_factory=dict)
 
 
 def rpc(url: str, method: str, *parameters: object) -> Any:
@@ -107,3 +95,9 @@ def start_api(services: Services, port: int, settings: Mapping[str, object]) -> 
 
     services.await_ready(api, ready, 60)
     return api
+
+
+def start_worker(services: Services, settings: Mapping[str, object]) -> Running:
+    """Start a Celery worker; jobs that wait are picked up as soon as it is there."""
+    environment = child_environment(**settings)
+    return services.start("worker", [sys.executable, "-m", "backend.worker"], url="", environment=environment)

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 
-from backend.cli.local import DEPLOYED, ROOT, deploy, start_api, start_chain
+from backend.cli.local import deploy, start_api, start_chain
 from backend.cli.services import Services, exclusive
 from backend.cli.session import remember
 from backend.kernel.clock import close_of
@@ -33,7 +33,8 @@ def start(port: int, rpc_port: int, admin: str) -> Iterator[str]:
             "state_dir": state_dir,
             "rpc_url": f"http://127.0.0.1:{rpc_port}",
             "chain_id": CHAIN_ID,
-            "deployments_dir": ROOT / "deployments",
+            "deployments_dir": base.deployments_dir.absolute(),
+            "network": base.network,
             "proving_keys_dir": base.proving_keys_dir.absolute(),
             "first_admin": admin,
             "first_business_day": first.isoformat(),
@@ -41,9 +42,7 @@ def start(port: int, rpc_port: int, admin: str) -> Iterator[str]:
         try:
             start_chain(services, CHAIN_ID, int(close_of(first).timestamp()) - 86_400, rpc_port)
             known = Settings(**settings)  # type: ignore[arg-type]
-            deploy(
-                str(settings["rpc_url"]), deployment_plan(known, [], DEPLOYED), state_dir / "plan.json", lambda _: None
-            )
+            deploy(str(settings["rpc_url"]), deployment_plan(known, []), state_dir / "plan.json", lambda _: None)
             remember(state_dir, settings)
             start_api(services, port, settings)
         except BaseException:

@@ -76,18 +76,18 @@ def evidence(run: Run, _tell: Tell) -> str:
     pack.write_text(json.dumps(trader.get(f"/evidence/{order['entry_index']}/full"), indent=1))
     returns = folder / "returns.json"
     returns.write_bytes(trader.download(f"/artifacts/{run.facts['returns_cid']}"))
-    named = ["--network", "local", "--rpc", run.rpc_url]
+    named = ["--network", run.settings.network, "--rpc", run.rpc_url]
     files = ["--model", str(run.model_dir / "model.safetensors"), "--returns", str(returns)]
-    report = _verify(pack, *named, *files)
+    report = _verify(run, pack, *named, *files)
     run.summary["log"] = _checkpoint(trader)
     run.summary["evidence"] = str(pack)
     run.summary["verify"] = {"ok": report["ok"], "checks": report["checks"]}
     run.facts["verify_command"] = " ".join(["refi", "verify", *map(_shown, (pack, *named, *files))])
     run.facts["verify_offline"] = " ".join(["refi", "verify", _shown(pack)])
-    unnamed = _verify(pack)
+    unnamed = _verify(run, pack)
     if "log not identified" not in unnamed["verdict"]:
         raise Conflict(f"without a named contract the verdict was {unnamed['verdict']!r}")
-    failed = _verify_broken_copy(pack, named)
+    failed = _verify_broken_copy(run, pack, named)
     passed = sum(check["result"] == "pass" for check in report["checks"])
     return f"{passed} of {len(report['checks'])} checks pass; one byte changed fails: {', '.join(failed)}"
 
@@ -106,23 +106,25 @@ def _last_agent_fill(trader: Wallet, anchored: int) -> dict[str, Any]:
     raise Conflict("no filled order of the agent lies under the anchor")
 
 
-def _verify(pack: Path, *options: str) -> dict[str, Any]:
+def _verify(run: Run, pack: Path, *options: str) -> dict[str, Any]:
+    """Run `refi verify` as a stranger: a process of its own that knows nothing of this run."""
+    environment = child_environment(deployments_dir=run.settings.deployments_dir.absolute())
     command = [sys.executable, "-m", "backend.cli", "verify", str(pack), *options, "--json"]
-    done = subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if not done.stdout:
         raise Unavailable(f"refi verify printed nothing: {done.stderr[-500:]}")
     report: dict[str, Any] = json.loads(done.stdout)
     return report
 
 
-def _verify_broken_copy(pack: Path, named: list[str]) -> list[str]:
+def _verify_broken_copy(run: Run, pack: Path, named: list[str]) -> list[str]:
     document = json.loads(pack.read_text())
     entry = document["entries"][0]["entry"]
     swapped = "A" if entry[6] != "A" else "B"
     document["entries"][0]["entry"] = entry[:6] + swapped + entry[7:]
     broken = pack.with_name("broken.refi.json")
     broken.write_text(json.dumps(document, indent=1))
-    report = _verify(broken, *named)
+    report = _verify(run, broken, *named)
     failed = [check["name"] for check in report["checks"] if check["result"] == "fail"]
     if report["ok"] or not failed:
         raise Conflict("a pack with one byte changed was accepted")

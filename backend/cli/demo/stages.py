@@ -12,7 +12,7 @@ from backend.cli.demo.proof import anchor, attest, evidence
 from backend.cli.demo.run import CHAIN_ID, GOVERNANCE_LEAD, VAR_LIMIT_USD, Run, Tell, expect_rule
 from backend.cli.demo.trading import trade
 from backend.cli.demo.voting import vote_into_production
-from backend.cli.local import DEPLOYED, ROOT, deploy, rpc, start_api, start_chain
+from backend.cli.local import ROOT, deploy, rpc, start_api, start_chain, start_worker
 from backend.cli.services import free_port
 from backend.cli.session import remember
 from backend.cli.wallets import Wallet
@@ -22,6 +22,8 @@ from backend.settings import Settings, child_environment
 
 PEOPLE = ("admin", "operator", "trader", "stranger", "regulator", "voter")
 ETHER = 10**18
+# What a user may choose for a run by REFI_* settings; the rest is the run's own.
+CHOSEN = ("database_url", "jobs", "content_store", "kubo_url", "log_level")
 
 
 def chain(run: Run, _tell: Tell) -> str:
@@ -49,18 +51,25 @@ def contracts(run: Run, tell: Tell) -> str:
         rpc(run.rpc_url, "anvil_setBalance", wallet.address, hex(10 * ETHER))
     settings = _settings(run)
     run.facts["policy_id"] = var_policy_id(settings)
-    plan = deployment_plan(settings, [run.wallets["voter"].address], DEPLOYED)
+    plan = deployment_plan(settings, [run.wallets["voter"].address])
     deploy(run.rpc_url, plan, run.state_dir / "deploy-plan.json", tell)
-    deployed = {path.stem: json.loads(path.read_text())["address"] for path in sorted(DEPLOYED.glob("[A-Z]*.json"))}
+    deployed = {
+        path.stem: json.loads(path.read_text())["address"]
+        for path in sorted(run.settings.deployment_dir.glob("[A-Z]*.json"))
+    }
     run.summary["network"]["contracts"] = deployed
-    return f"{len(deployed)} contracts, addresses in deployments/local"
+    return f"{len(deployed)} contracts, addresses in deployments/{run.settings.network}"
 
 
 def backend(run: Run, _tell: Tell) -> str:
     """Start the platform's HTTP server on an empty database."""
     remember(run.state_dir, _environment(run))
     api = start_api(run.services, int(run.api_url.rsplit(":", 1)[1]), _environment(run))
-    return f"{api.url}/api/v1, OpenAPI at /api/v1/openapi.json"
+    worker = "embedded"
+    if run.settings.jobs == "celery":
+        start_worker(run.services, _environment(run))
+        worker = "Celery"
+    return f"{api.url}/api/v1, {run.settings.database_backend}, worker {worker}"
 
 
 def login(run: Run, _tell: Tell) -> str:
@@ -156,11 +165,15 @@ def promote(run: Run, tell: Tell) -> str:
 
 
 def _environment(run: Run) -> dict[str, object]:
-    return {
+    chosen = {name: getattr(run.settings, name) for name in CHOSEN if name in run.settings.model_fields_set}
+    if secret := run.settings.redis_url:
+        chosen["redis_url"] = secret.get_secret_value()
+    return chosen | {
         "state_dir": run.state_dir,
         "rpc_url": run.rpc_url,
         "chain_id": CHAIN_ID,
-        "deployments_dir": ROOT / "deployments",
+        "deployments_dir": run.settings.deployments_dir.absolute(),
+        "network": run.settings.network,
         "first_admin": run.wallets["admin"].address,
         "first_business_day": run.eve.isoformat(),
         "var_limit_usd": VAR_LIMIT_USD,

@@ -6,7 +6,7 @@ from typing import Any
 from eth_account import Account
 
 from backend.cli.demo.run import Run, Tell
-from backend.cli.local import DEPLOYED, rpc
+from backend.cli.local import rpc
 from backend.kernel.errors import Conflict
 
 VOTE_FOR = 1
@@ -21,7 +21,7 @@ class Ballot:
     def __init__(self, run: Run) -> None:
         from web3 import HTTPProvider, Web3
 
-        built = json.loads((DEPLOYED / "RefiGovernor.json").read_text())
+        built = json.loads((run.settings.deployment_dir / "RefiGovernor.json").read_text())
         self._run = run
         self._web3 = Web3(HTTPProvider(run.rpc_url))
         self._governor = self._web3.eth.contract(address=Web3.to_checksum_address(built["address"]), abi=built["abi"])
@@ -77,7 +77,7 @@ def define_probe_policy(run: Run, limit_units: int) -> str:
     from web3 import HTTPProvider, Web3
 
     web3 = Web3(HTTPProvider(run.rpc_url))
-    built = json.loads((DEPLOYED / "VarAttestor.json").read_text())
+    built = json.loads((run.settings.deployment_dir / "VarAttestor.json").read_text())
     attestor = web3.eth.contract(address=Web3.to_checksum_address(built["address"]), abi=built["abi"])
     policy = list(attestor.functions.policyOf(run.facts["policy_id"]).call())
     policy[LIMIT_FIELD] = limit_units
