@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import sha256
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,6 +59,7 @@ MAX_ENTRY_BYTES = 512
 MAX_PATH = 64
 MAX_DEPTH = 32
 Q_TOLERANCE = 1e-4
+EXECUTED = frozenset({"order.filled", "order.unknown"})
 
 Result = Literal["pass", "fail", "skipped"]
 Pack = dict[str, Any]
@@ -420,6 +422,10 @@ class Rpc:
             raise Failed(f"{to} is not the contract that it should be")
         return answer
 
+    def code(self, address: str, block: int) -> bytes:
+        """Return a contract's code at a block, empty where there is none."""
+        return self._bytes(self.ask("eth_getCode", address, hex(block)))
+
     def quantity(self, method: str) -> int:
         """Return a method's integer answer."""
         answer = self.ask(method)
@@ -674,8 +680,13 @@ class Examination:
                     raise Failed(f"{name} of entry {entry['index']} does not lead to the commitment")
             if shown.get("event", {}).get("value") != content["t"]:
                 raise Failed(f"entry {entry['index']} does not disclose its event")
+            places = [shown[name]["index"] for name in sorted(shown)]
+            if any(after <= before for before, after in pairwise(places)):
+                raise Failed(f"the fields of entry {entry['index']} do not stand in the order of their names")
+            if "heads" in self.pack and not {"account", "seq"} <= shown.keys():
+                raise Failed(f"entry {entry['index']}: a pack with heads discloses account and seq")
             count += len(shown)
-        if "heads" in self.pack and not any({"account", "seq"} <= e["disclosed"].keys() for e in self.pack["entries"]):
+        if "heads" in self.pack and not count:
             raise Failed("a pack with heads discloses account and seq")
         if not count:
             raise Skipped("nothing is disclosed")
@@ -867,16 +878,16 @@ class Examination:
     def model_hash(self) -> str:
         """The named model file is the one that the entry says decided."""
         model = self._section("model")
-        self._disclosing("model", model["sha256"])
+        self._disclosing(model=model["sha256"])
         weights, description = self._model_files()
         if sha256(weights + description).hexdigest() != model["sha256"]:
             raise Failed("the model file has another hash")
         return str(model["sha256"])
 
     def replayed_decision(self) -> str:
-        """The model, given the disclosed features, takes the same action."""
+        """The model, given the features of the one entry that it decided, takes the action of that entry."""
         model = self._section("model")
-        self._disclosing("features", sha256(canonical_json(model["features"])).hexdigest())
+        self._disclosing(**_decided(model))
         weights, content = self._model_files()
         if sha256(weights + content).hexdigest() != model["sha256"]:
             raise Failed("the model file has another hash")
@@ -888,6 +899,8 @@ class Examination:
         claimed = [float(text) for text in model["q_values"]]
         if len(values) != len(claimed) or len(values) != len(description["actions"]):
             raise Failed("the model has another number of actions")
+        if not all(isfinite(value) for value in values):
+            raise Failed("the model's Q-values are not finite")
         distance = max(abs(value - other) for value, other in zip(values, claimed, strict=True))
         if not distance <= Q_TOLERANCE:
             raise Failed(f"Q-values differ by {distance:.3g}")
@@ -907,7 +920,11 @@ class Examination:
     def compliance_receipt(self) -> str:
         """The rules on chain, asked again at the same block about the same call, give the same verdict."""
         receipt = self._section("compliance")
-        entry = self._disclosing("compliance_receipt", sha256(canonical_json(receipt)).hexdigest())
+        entry = self._disclosing(compliance_receipt=sha256(canonical_json(receipt)).hexdigest())
+        if "model" in self.pack and not self._is_decided(entry):
+            raise Failed("the receipt and the model's decision are those of two entries")
+        if _content(entry)["t"] in EXECUTED and receipt["verdict"] != "allowed":
+            raise Failed("the order was executed although the rules refused it")
         calldata = _order_calldata(entry)
         if from_hex(receipt["selector"]) != calldata[:4]:
             raise Failed("the selector is not that of submitOrder")
@@ -927,6 +944,9 @@ class Examination:
         block = rpc.ask("eth_getBlockByNumber", hex(receipt["block_number"]), False)
         if not isinstance(block, dict) or str(block.get("hash")).lower() != receipt["block_hash"]:
             raise Failed(f"{rpc.url}: block_number has another hash")
+        # Where there is no contract yet, every call succeeds and says nothing.
+        if not rpc.code(receipt["engine"], receipt["block_number"]):
+            raise Failed(f"{rpc.url}: there is no engine at that block")
         data = tail(calldata[4:])
         payload = calldata[:4].ljust(32, b"\0") + words(receipt["sender"], 128, 128 + len(data)) + data + tail(b"")
         call = selector("check((bytes4,address,bytes,bytes))") + word(32) + payload
@@ -1016,11 +1036,12 @@ class Examination:
         """The attested commitment is that of the subject's epoch.closed record, anchored before the attestation."""
         claim = self._section("var")
         wanted = {key: claim[key] for key in ("subject", "epoch", "position_commitment")} | {"event": "epoch.closed"}
-        closed = [
-            e for e in self.pack["entries"] if all(_equal(_shown(e, key), value) for key, value in wanted.items())
-        ]
+        closed = [entry for entry in self.pack["entries"] if _shows(entry, wanted)]
         if not closed:
             raise Failed("no entry discloses this subject's epoch.closed with this commitment")
+        same = {key: wanted[key] for key in ("subject", "epoch", "event")}
+        if len([e for e in self.pack["entries"] if _shows(e, same)]) > 1:
+            raise Failed("two entries close the same epoch")
         attestor = self._attestor(claim)
         context = self._context(claim, attestor)
         expected = keccak256(words(context, claim["position_commitment"], claim["returns_id"]))
@@ -1062,12 +1083,17 @@ class Examination:
             raise Skipped(f"the pack holds no {name}")
         return section
 
-    def _disclosing(self, name: str, value: str) -> Mapping[str, Any]:
+    def _disclosing(self, **wanted: str) -> Mapping[str, Any]:
         for entry in self.pack["entries"]:
-            if _equal(_shown(entry, name), value):
+            if _shows(entry, wanted):
                 found: Mapping[str, Any] = entry
                 return found
-        raise Failed(f"no entry discloses {name} with this value")
+        raise Failed(f"no entry discloses {' and '.join(wanted)} with this value")
+
+    def _is_decided(self, entry: Mapping[str, Any]) -> bool:
+        # A model part that fits no entry at all fails its own checks.
+        wanted = _decided(self.pack["model"])
+        return _shows(entry, wanted) or not any(_shows(other, wanted) for other in self.pack["entries"])
 
 
 def _require_signature(key: bytes, signature: bytes, message: bytes) -> None:
@@ -1096,6 +1122,15 @@ def _content(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _equal(value: object, other: object) -> bool:
     # In Python True == 1; in canonical JSON they differ.
     return type(value) is type(other) and value == other
+
+
+def _shows(entry: Mapping[str, Any], wanted: Mapping[str, object]) -> bool:
+    return all(_equal(_shown(entry, name), value) for name, value in wanted.items())
+
+
+def _decided(model: Mapping[str, Any]) -> dict[str, str]:
+    features = sha256(canonical_json(model["features"])).hexdigest()
+    return {"model": model["sha256"], "features": features, "action": model["action"]}
 
 
 def _shown(entry: Mapping[str, Any], name: str) -> Any:

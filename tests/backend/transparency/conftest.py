@@ -130,6 +130,7 @@ class Chain:
         self.calls: dict[tuple[str, str], bytes | Exception] = {}
         self.receipts: dict[str, Any] = {}
         self.blocks: dict[int, str] = {}
+        self.codeless: set[tuple[str, int]] = set()
         self.logs: list[dict[str, Any]] = []
         self.chain_id = CHAIN_ID
         self.seen: list[dict[str, Any]] = []
@@ -175,6 +176,11 @@ class Chain:
                 return {"number": hex(BLOCK if parameters[0] == "safe" else BLOCK - 1)}
             number = int(parameters[0], 16)
             return {"number": hex(number), "hash": self.blocks[number]} if number in self.blocks else None
+        return self._state(method, parameters)
+
+    def _state(self, method: str, parameters: list[Any]) -> str:
+        if method == "eth_getCode":
+            return "0x" if (parameters[0], int(parameters[1], 16)) in self.codeless else "0x60"
         self.seen.append(parameters[0])
         content = self.calls.get((parameters[0]["to"], parameters[0]["data"]), b"")
         if isinstance(content, Exception):

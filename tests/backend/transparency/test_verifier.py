@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.kernel.canonical import encode_bytes
+from backend.kernel import merkle
+from backend.kernel.canonical import canonical_json, encode_bytes
 from backend.kernel.heads import head_proof
 from backend.kernel.keccak import keccak256
 from backend.transparency.engine import verifier
@@ -248,6 +250,40 @@ def test_an_honest_chain_confirms_the_anchor(log: Any, chain: Any, serve: Any) -
     assert results(report)["anchor on chain"] == "pass"
     assert "L2 safe" in report.checks[8].detail
     assert report.exit_code == 0
+
+
+def test_a_record_of_another_account_cannot_hide_in_a_pack_with_heads(log: Any) -> None:
+    nameless = log.pack({1: ["event", "price"], 2: CHAIN})
+    assert failed(check(nameless)) == {"disclosed fields"}
+    assert not failed(check(log.pack({1: [], 2: CHAIN})))
+
+
+def test_fields_out_of_the_order_of_their_names_are_refused() -> None:
+    def field(name: str, value: str) -> bytes:
+        return merkle.leaf_hash(b"refi/field/v1\0" + bytes(32) + name.encode() + b"\0" + canonical_json(value))
+
+    def disclosed(names: list[str]) -> str:
+        leaves = [field(name, "order.filled") for name in names]
+        root = merkle.root(leaves)
+        commitment = sha256(b"refi/record/v1\0" + len(names).to_bytes(2, "big") + root).digest()
+        shown = {
+            name: {
+                "value": "order.filled",
+                "salt": encode_bytes(bytes(32)),
+                "index": at,
+                "count": len(names),
+                "path": [encode_bytes(node) for node in merkle.inclusion_path(leaves, at)],
+            }
+            for at, name in enumerate(names)
+        }
+        text = canonical_json({"c": encode_bytes(commitment), "t": "order.filled", "v": 1}).decode()
+        pack = {"entries": [{"index": 0, "entry": text, "disclosed": shown, "inclusion": []}]}
+        return verifier.Examination(pack, verifier.Named()).disclosed_fields()
+
+    assert disclosed(["account", "event", "price"]) == "3 fields"
+    for names in (["event", "account", "price"], ["account", "price", "event"]):
+        with pytest.raises(verifier.Failed, match="order of their names"):
+            disclosed(names)
 
 
 def test_an_rpc_without_a_named_contract_proves_nothing(log: Any, chain: Any, serve: Any) -> None:

@@ -85,8 +85,8 @@ def decided(model: Model, make_log: Any) -> dict[str, Any]:
         "action": model.actions[int(values.argmax())],
     }
     digest = sha256(canonical_json(features)).hexdigest()
-    log = make_log([{"event": "order.filled", "model": part["sha256"], "features": digest}])
-    pack: dict[str, Any] = log.pack({0: ["event", "model", "features"]}, heads=False, model=part)
+    record = {"event": "order.filled", "model": part["sha256"], "features": digest, "action": part["action"]}
+    pack: dict[str, Any] = make_log([record]).pack({0: list(record)}, heads=False, model=part)
     return pack
 
 
@@ -128,7 +128,34 @@ def test_another_model_file_is_refused(decided: dict[str, Any], model_path: Path
 
 def test_a_model_that_no_entry_discloses_is_refused(decided: dict[str, Any], model_path: Path) -> None:
     del decided["entries"][0]["disclosed"]["model"]
-    assert failed(check(decided, model_path=model_path)) == {"model hash"}
+    assert failed(check(decided, model_path=model_path)) == {"model hash", "replayed decision"}
+
+
+@pytest.mark.parametrize("missing", ["features", "action"])
+def test_a_decision_that_the_entry_does_not_hold_is_refused(
+    missing: str, decided: dict[str, Any], model_path: Path
+) -> None:
+    del decided["entries"][0]["disclosed"][missing]
+    assert failed(check(decided, model_path=model_path)) == {"replayed decision"}
+
+
+def test_a_decision_put_together_from_two_entries_is_refused(
+    decided: dict[str, Any], model_path: Path, make_log: Any
+) -> None:
+    shown = {name: field["value"] for name, field in decided["entries"][0]["disclosed"].items()}
+    own = {"event": "order.filled", "model": shown["model"], "features": "0" * 64, "action": "sell"}
+    other = {"event": "order.filled", "features": shown["features"], "action": shown["action"]}
+    pack = make_log([own, other]).pack({0: list(own), 1: list(other)}, heads=False, model=decided["model"])
+    assert failed(check(pack, model_path=model_path)) == {"replayed decision"}
+
+
+def test_another_action_than_the_recorded_one_is_refused(
+    decided: dict[str, Any], model_path: Path, make_log: Any
+) -> None:
+    shown = {name: field["value"] for name, field in decided["entries"][0]["disclosed"].items()}
+    shown["action"] = next(name for name in ("hold", "sell") if name != shown["action"])
+    pack = make_log([shown]).pack({0: list(shown)}, heads=False, model=decided["model"])
+    assert failed(check(pack, model_path=model_path)) == {"replayed decision"}
 
 
 @pytest.mark.parametrize(
@@ -239,6 +266,41 @@ def test_a_verdict_that_the_rules_do_not_give_is_refused(judged: Any, chain: Any
     assert failed(check(pack, rpc_urls=[serve(honest)], engine=ENGINE, target=GATE)) == {"compliance receipt"}
     chain.blocks[7] = "0x" + "b8" * 32
     assert failed(check(pack, rpc_urls=[serve(chain)], engine=ENGINE, target=GATE)) == {"compliance receipt"}
+
+
+def test_a_receipt_from_before_the_engine_is_refused(judged: Any, chain: Any, serve: Any) -> None:
+    pack = judged()
+    chain.codeless.add((ENGINE, 7))
+    assert failed(check(pack, rpc_urls=[serve(chain)], engine=ENGINE, target=GATE)) == {"compliance receipt"}
+
+
+@pytest.mark.parametrize("event", ["order.filled", "order.unknown"])
+def test_an_order_that_was_executed_against_the_rules_is_refused(
+    event: str, judged: Any, chain: Any, serve: Any, make_log: Any
+) -> None:
+    pack = judged(allowed=False)
+    record = {name: field["value"] for name, field in pack["entries"][0]["disclosed"].items()} | {"event": event}
+    forged = make_log([record]).pack({0: list(record)}, heads=False, compliance=pack["compliance"])
+    chain.anchor(forged)
+    assert failed(check(forged, rpc_urls=[serve(chain)], engine=ENGINE, target=GATE)) == {"compliance receipt"}
+
+
+def test_the_receipt_of_another_order_than_the_decided_one_is_refused(
+    judged: Any, decided: dict[str, Any], chain: Any, serve: Any, make_log: Any, model_path: Path
+) -> None:
+    receipt = judged(model=decided["model"]["sha256"])
+    first, second = (
+        {name: field["value"] for name, field in pack["entries"][0]["disclosed"].items()} for pack in (decided, receipt)
+    )
+    parts = {"model": decided["model"], "compliance": receipt["compliance"]}
+    pack = make_log([first, second]).pack({0: list(first), 1: list(second)}, heads=False, **parts)
+    chain.anchor(pack)
+    named = {"rpc_urls": [serve(chain)], "engine": ENGINE, "target": GATE, "model_path": model_path}
+    assert failed(check(pack, **named)) == {"compliance receipt"}
+    whole = first | second
+    pack = make_log([whole]).pack({0: list(whole)}, heads=False, **parts)
+    chain.anchor(pack)
+    assert not failed(check(pack, **named))
 
 
 def test_an_order_that_is_not_disclosed_is_not_asked_about(judged: Any) -> None:
@@ -454,6 +516,15 @@ def test_an_attestation_under_another_anchor_of_the_log_is_bound(
     chain.answer_call(ATTESTOR, selector("attestationAt(address,uint64,bytes32)") + asked, stored)
     report = check(attested | {"var": part}, rpc_urls=[serve(chain)], attestor=ATTESTOR)
     assert result(report, "VaR binding") == "pass"
+
+
+def test_an_epoch_that_was_closed_twice_is_refused(attested: dict[str, Any], make_log: Any, chain: Any) -> None:
+    closed = {name: field["value"] for name, field in attested["entries"][0]["disclosed"].items()}
+    second = closed | {"position_commitment": "0x" + "09" * 32}
+    pack = make_log([{"event": "account.opened"}, closed, second])
+    shown = {1: list(closed), 2: list(second)}
+    report = check(pack.pack(shown, heads=False, var=attested["var"]), attestor=ATTESTOR)
+    assert failed(report) == {"VaR binding"}
 
 
 def test_the_published_claim_verifies_in_its_parts() -> None:
