@@ -1,10 +1,12 @@
 """The policy adapter against the real engine on a real node."""
 
+import json
 import secrets
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +81,20 @@ async def test_a_paused_gate_refuses_everybody(chain: RpcChain, policy: EnginePo
         local_chain.transact("PausePolicy", "setPausedState", False)
     assert (verdict.allowed, verdict.policy) == (False, "PausePolicy")
     assert (await policy.check(order(account))).allowed
+
+
+async def test_an_engine_that_lost_its_code_allows_nothing(local_chain: LocalChain, tmp_path: Path) -> None:
+    for file in local_chain.deployments.glob("*.json"):
+        stored = file.read_text()
+        if file.stem == "PolicyEngine":
+            stored = stored.replace(json.loads(stored)["address"], "0x" + secrets.token_hex(20))
+        (tmp_path / file.name).write_text(stored)
+    chain = RpcChain(local_chain.url, tmp_path, local_chain.signer, timeout=timedelta(seconds=20))
+    try:
+        with pytest.raises(Unavailable, match="no contract answers"):
+            await EnginePolicy(chain, local_chain.signer.address(KeyRole.OPERATOR)).check(order("0x" + "22" * 20))
+    finally:
+        await chain.close()
 
 
 async def test_the_version_names_the_engine(chain: RpcChain, policy: EnginePolicy) -> None:

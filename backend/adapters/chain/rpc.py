@@ -79,7 +79,10 @@ class RpcChain:
             transaction["from"] = to_checksum_address(sender)
         async with self._answers():
             returned = await self._web3.eth.call(transaction, cast("BlockIdentifier", _at(block)))
-        if not returned and target.function(function, len(arguments))["outputs"]:
+            # Where there is no contract every call succeeds: silence is an answer only of one that is there.
+            expected = target.function(function, len(arguments))["outputs"]
+            there = returned or (not expected and await self._code(target, block))
+        if not there:
             raise Unavailable(f"no contract answers at {target.address} ({contract})")
         return target.answer(function, len(arguments), bytes(returned))
 
@@ -140,6 +143,10 @@ class RpcChain:
         if "error" in response:
             raise Conflict(f"{method}: {response['error']}")
         return response.get("result")
+
+    async def _code(self, target: Deployed, block: int | None) -> bytes:
+        address = to_checksum_address(target.address)
+        return bytes(await self._web3.eth.get_code(address, cast("BlockIdentifier", _at(block))))
 
     async def _refuse_another_chain(self, target: Deployed) -> None:
         found = await self.chain_id()
