@@ -47,10 +47,12 @@ class KillSwitch:
         return await self._trip(session, account_id, subject, reason, caller.pseudonym, by_system=False)
 
     async def trip_account(self, session: AsyncSession, account_id: int, subject: str, reason: str) -> Halt:
-        """Stop an account because the platform saw something; one that is stopped already stays as it is."""
+        """Stop an account because the platform saw something; a halt of its owner's becomes the platform's."""
+        # Nobody else trips or rearms from here on.
+        await repository.lock_switch(session, repository.account_switch(account_id))
         open_halts = await repository.open_halts(session, account_id)
         if mine := [row for row in open_halts if row.account_id == account_id]:
-            return repository.halt_of(mine[0])
+            return await self._taken_over(session, mine[0], reason)
         return await self._trip(session, account_id, subject, reason, SYSTEM_ACCOUNT, by_system=True)
 
     async def review(self, session: AsyncSession, halt_id: int, reason: str, caller: Caller) -> Halt:
@@ -83,23 +85,37 @@ class KillSwitch:
         await self._record(session, "halt.tripped", row, reason, actor)
         return repository.halt_of(row)
 
+    async def _taken_over(self, session: AsyncSession, row: HaltRow, reason: str) -> Halt:
+        if not row.by_system:
+            row.by_system, row.reason = True, reason
+            await session.flush()
+            await self._record(session, "halt.taken_over", row, reason, SYSTEM_ACCOUNT)
+        return repository.halt_of(row)
+
     async def _move(self, session: AsyncSession, halt_id: int, to: SwitchState, reason: str, caller: Caller) -> Halt:
         row = await repository.halt_row(session, halt_id)
         if row is None or not (row.account_id == caller.account_id or PLATFORM_ROLES & caller.roles):
             raise NotFound("no such halt")
-        if (row.account_id is None or row.by_system) and PLATFORM_ROLES.isdisjoint(caller.roles):
-            raise Forbidden("only operators and admins may do this")
         name = repository.PLATFORM if row.account_id is None else repository.account_switch(row.account_id)
+        # Limits before switches, as an order takes them.
+        limits = None if row.account_id is None else await repository.lock_limits(session, row.account_id)
         switch = await repository.lock_switch(session, name)
+        await session.refresh(row)
+        self._require_right(row, caller)
         state = moved(SwitchState(row.state), to, reason)
         switch.state, switch.version, row.state = state.value, switch.version + 1, state.value
-        if state is SwitchState.ARMED and row.account_id is not None:
-            # The drawdown is measured afresh, or the switch would trip again at once.
-            (await repository.lock_limits(session, row.account_id)).peak_equity_units = None
+        if state is SwitchState.ARMED and limits is not None and row.by_system:
+            # The drawdown is measured afresh, or the switch would trip again at once; never on its owner's word.
+            limits.peak_equity_units = None
         await session.flush()
         event = "halt.reviewed" if to is SwitchState.REVIEW else "halt.rearmed"
         await self._record(session, event, row, reason, caller.pseudonym)
         return repository.halt_of(row)
+
+    @staticmethod
+    def _require_right(row: HaltRow, caller: Caller) -> None:
+        if (row.account_id is None or row.by_system) and PLATFORM_ROLES.isdisjoint(caller.roles):
+            raise Forbidden("only operators and admins may do this")
 
     async def _record(self, session: AsyncSession, event: str, row: HaltRow, reason: str, actor: str) -> None:
         fields = {"halt": str(row.id), "scope": row.scope, "subject": row.subject, "reason": reason}

@@ -81,6 +81,31 @@ async def test_the_platform_trips_a_stopped_account_no_second_time(house: House)
     assert house.journal.events().count("halt.tripped") == 1
 
 
+async def test_a_halt_of_its_owner_does_not_keep_the_platforms_away(house: House) -> None:
+    trader, operator = await house.trader(1), await house.trader(2, roles=OPERATOR)
+    async with house.session() as session:
+        own = await house.switch.trip(session, HaltScope.ACCOUNT, "a rest", trader)
+        await house.switch.review(session, own.id, "rested", trader)
+        await house.switch.trip_account(session, trader.account_id, trader.address, "VaR above the limit")
+    assert house.journal.records[-1].event == "halt.taken_over"
+    async with house.session() as session:
+        with pytest.raises(Forbidden):
+            await house.switch.rearm(session, own.id, "let me in", trader)
+        assert (await house.switch.rearm(session, own.id, "looked at it", operator)).state is ARMED
+
+
+async def test_its_owner_cannot_have_the_drawdown_measured_afresh(house: House) -> None:
+    trader = await house.trader()
+    assert (await house.person(trader, "buy", "1")).state == "filled"
+    async with house.session() as session:
+        before = (await lock_limits(session, trader.account_id)).peak_equity_units
+        halt = await house.switch.trip(session, HaltScope.ACCOUNT, "a rest", trader)
+        await house.switch.review(session, halt.id, "rested", trader)
+        await house.switch.rearm(session, halt.id, "go on", trader)
+        assert before is not None
+        assert (await lock_limits(session, trader.account_id)).peak_equity_units == before
+
+
 async def test_every_move_is_recorded_with_its_reason(house: House) -> None:
     trader = await house.trader()
     async with house.session() as session:
