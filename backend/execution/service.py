@@ -36,6 +36,11 @@ class ExecutionService:
         held = await repository.positions(session, account_id)
         return {name: to_units(position.quantity, QUANTITY_DECIMALS) for name, position in held.items()}
 
+    async def at_close(self, session: AsyncSession, account_id: int) -> Mapping[str, int]:
+        """Return what `at` does, once the account's orders are through; later ones wait for the transaction's end."""
+        await repository.lock_cash(session, account_id, self._initial_units)
+        return await self.at(session, account_id)
+
     async def holdings(self, session: AsyncSession, account_id: int) -> Holdings:
         """Return what an account has."""
         units = await repository.cash_units(session, account_id)

@@ -18,8 +18,10 @@ from backend.decisions.types import Decision
 from backend.execution.service import order_id_of
 from backend.execution.types import Fill, Holdings, InFlight, Order, OrderState
 from backend.kernel.canonical import encode_bytes
+from backend.kernel.clock import epoch_of
 from backend.kernel.fixed import PRECISION
 from backend.kernel.refusal import Refused
+from backend.pipeline import repository
 from backend.pipeline.records import (
     approved_fields,
     cleared_fields,
@@ -32,6 +34,9 @@ from backend.pipeline.records import (
 from backend.pipeline.types import Outcome
 from backend.ports.journal import Journal, Recorded
 from backend.risk.types import ApprovedOrder, Portfolio
+
+# What was committed to at the end of an epoch must stay what the account held at its end.
+EPOCH_CLOSED = Refused("risk", "epoch_closed", "the positions of this day are committed to: wait for the next one")
 
 
 class Decides(Protocol):
@@ -94,10 +99,13 @@ async def run(submission: Submission, stages: Stages) -> Outcome:
     """Take an intent through every stage and record how it ended."""
     session, caller = submission.session, submission.caller
     held = await stages.execution.lock(session, caller.account_id)
+    await repository.hold_chain(session, caller.pseudonym)
     stake = await _stake(submission, stages, held)
     decision = await stages.decisions.decide(session, caller.pseudonym, submission.intent, stake)
     if decision.side == "hold":
         return await _held(submission, stages, decision)
+    if await repository.is_closed(session, caller.pseudonym, epoch_of(decision.decided_at)):
+        return await _refused(submission, stages, decision, EPOCH_CLOSED, {})
 
     cleared = await stages.compliance.clear(session, decision, caller)
     if isinstance(cleared, Refused):

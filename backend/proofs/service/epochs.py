@@ -50,10 +50,10 @@ class Directory(Protocol):
 
 
 class Holdings(Protocol):
-    """Knows what accounts hold now."""
+    """Knows what accounts hold."""
 
-    async def at(self, session: AsyncSession, account_id: int) -> Mapping[str, int]:
-        """Return instrument -> signed quantity (1e-6)."""
+    async def at_close(self, session: AsyncSession, account_id: int) -> Mapping[str, int]:
+        """Return instrument -> signed quantity (1e-6); nothing is added to it before the transaction ends."""
         ...
 
 
@@ -107,7 +107,7 @@ class EpochService:
         known = await repository.closed_epoch(session, account.pseudonym, epoch)
         if known is not None:
             return known
-        positions = position_vector(self._universe, await self._holdings.at(session, account.id))
+        positions = position_vector(self._universe, await self._holdings.at_close(session, account.id))
         if isinstance(positions, list):
             return await self._refuse(session, account, epoch, positions)
         commitment = await self._commitment(session, account.pseudonym, positions)

@@ -1,11 +1,26 @@
 """The order path on PostgreSQL, where transactions run beside each other."""
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.audit.service import AuditJournal
+from backend.decisions.service import PersonIntent
+from backend.execution.service import ExecutionService
+from backend.kernel.clock import epoch_of
 from backend.kit.db import Database
-from tests.backend.pipeline.rooms import House
+from backend.kit.pagination import Page, PageRequest
+from backend.pipeline.stages import Submission, run
+from backend.proofs.service import EpochService
+from backend.risk.repository import lock_limits
+from backend.risk.service import KillSwitch, RiskGate
+from tests.backend.pipeline.rooms import INITIAL_CASH, LIMITS, MARKET_DATA, House
+
+# Long enough for a transaction to reach the lock that it waits for.
+A_MOMENT = 0.3
 
 
 async def test_orders_of_one_account_wait_for_each_other(postgres_database: Database, tmp_path: Path) -> None:
@@ -19,3 +34,74 @@ async def test_orders_of_one_account_wait_for_each_other(postgres_database: Data
         held = await house.execution.holdings(session, trader.account_id)
     assert held.positions["AAPL"].quantity == 1
     assert held.cash >= 0
+
+
+class Everybody:
+    """Lists one account."""
+
+    def __init__(self, account_id: int, address: str, pseudonym: str) -> None:
+        self.id, self.address, self.pseudonym = account_id, address, pseudonym
+
+    async def page(self, session: AsyncSession, request: PageRequest) -> Page["Everybody"]:
+        """Return the account."""
+        del session, request
+        return Page((self,), None)
+
+
+async def test_an_epoch_closes_over_the_orders_that_were_under_way(postgres_database: Database, tmp_path: Path) -> None:
+    house = House(postgres_database, tmp_path)
+    trader = await house.trader()
+    directory = Everybody(trader.account_id, trader.address, trader.pseudonym)
+    epochs = EpochService(house.journal, house.clock, directory, house.execution, house.market.universe())
+    closing = asyncio.Event()
+
+    async def close() -> tuple[int, ...]:
+        await closing.wait()
+        async with house.session() as session:
+            return (await epochs.close(session, epoch_of(house.clock.business()))).closed[0].positions
+
+    closed = asyncio.create_task(close())
+    async with house.session() as session:
+        outcome = await run(Submission(session, trader, "k", PersonIntent("AAPL", "buy", Decimal(1))), house.stages)
+        assert outcome.state == "filled"
+        closing.set()
+        await asyncio.sleep(A_MOMENT)
+        assert not closed.done()
+    assert sum(await closed) == 1_000_000
+    late = await house.person(trader, "buy", "1")
+    assert late.refused is not None
+    assert late.refused.rule == "epoch_closed"
+
+
+async def test_an_order_that_halts_its_account_never_deadlocks_with_a_breach(
+    postgres_database: Database, tmp_path: Path
+) -> None:
+    house = House(postgres_database, tmp_path)
+    trader = await house.trader(4)
+    assert (await house.person(trader, "buy", "1")).state == "filled"
+    journal = AuditJournal(house.clock)
+    switch = KillSwitch(house.market, journal)
+    risk = RiskGate(house.market, MARKET_DATA, journal, switch, LIMITS)
+    execution = ExecutionService(house.broker, risk, INITIAL_CASH)
+    stages = replace(house.stages, risk=risk, execution=execution, journal=journal)
+    async with house.session() as session:
+        (await lock_limits(session, trader.account_id)).peak_equity_units = 10**16
+
+    async def order() -> str:
+        async with house.session() as session:
+            asked = Submission(session, trader, "late", PersonIntent("AAPL", "sell", Decimal(1)))
+            outcome = await run(asked, stages)
+        assert outcome.refused is not None
+        return outcome.refused.rule
+
+    async def record(session: AsyncSession) -> None:
+        await journal.record(session, trader.pseudonym, "var.breach", {}, actor="system", policy="test")
+
+    async with house.session() as session:
+        await record(session)
+    async with house.session() as session:
+        await record(session)
+        ordered = asyncio.create_task(order())
+        await asyncio.sleep(A_MOMENT)
+        await switch.trip_account(session, trader.account_id, trader.address, "VaR above the limit")
+    assert await ordered == "kill_switch"

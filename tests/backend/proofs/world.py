@@ -126,7 +126,7 @@ class SomeHoldings:
     def __init__(self) -> None:
         self.units: dict[int, Mapping[str, int]] = {}
 
-    async def at(self, session: AsyncSession, account_id: int) -> Mapping[str, int]:
+    async def at_close(self, session: AsyncSession, account_id: int) -> Mapping[str, int]:
         """Return what an account holds."""
         del session
         return self.units.get(account_id, {})
