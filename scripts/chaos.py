@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 COMMAND = [sys.executable, "-m", "backend.cli", "demo", "--json"]
-LATEST_SECONDS = 90.0
+LATEST_SECONDS = 45.0
 STATE = Path(".refi")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ class Demo:
 
     def run(self) -> dict[str, Any]:
         """Run every stage and return the summary object."""
+        # Being told to end is the same as Ctrl-C: whatever was started is ended first.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         base = Settings()
         state_dir = (base.state_dir / "demo").absolute()
         started = time.monotonic()
@@ -46,6 +49,9 @@ class Demo:
         try:
             yield
             keep = self.plan.keep
+        except KeyboardInterrupt:
+            self.stages.console.print("interrupted: whatever was started is ended; run it again at any time")
+            raise
         finally:
             if not keep:
                 services.stop_all()
@@ -54,7 +60,7 @@ class Demo:
         summary = run.summary
         summary["seconds"] = round(seconds, 1)
         summary["stages"] = [{"name": name, "seconds": spent} for name, spent in self.stages.done]
-        summary["ok"] = bool(summary["verify"]["ok"])
+        summary["ok"] = all(check["result"] == "pass" for check in summary["verify"]["checks"])
         keys = ("ok", "seconds", "network", "login", "model", "data", "evaluation", "orders", "log", "anchor", "var",
                 "evidence", "verify", "stages")  # fmt: skip
         ordered = {key: summary[key] for key in keys}
