@@ -3,6 +3,6 @@
 
 def main() -> None:
     """Run the command line."""
-    from backend.cli.app import run
+    from backend.cli.verbs import run_with_every_verb
 
-    run()
+    run_with_every_verb()

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,8 +23,6 @@ class Demo:
 
     def run(self) -> dict[str, Any]:
         """Run every stage and return the summary object."""
-        # Being told to end is the same as Ctrl-C: whatever was started is ended first.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         base = Settings()
         state_dir = (base.state_dir / "demo").absolute()
         started = time.monotonic()
