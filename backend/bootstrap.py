@@ -259,7 +259,7 @@ def build(settings: Settings) -> Platform:
         max_order_notional=settings.max_order_notional_usd,
         var_limit=settings.var_limit_usd,
         drawdown_trip_share=settings.drawdown_trip_share,
-        cost_rate=settings.fee_rate + settings.slippage_rate,
+        cost_rate=(1 + settings.slippage_rate) * (1 + settings.fee_rate) - 1,
         confidence=CONFIDENCE,
         window=WINDOW,
     )

@@ -13,6 +13,7 @@ import pytest
 from backend.adapters.market_data.replay import ReplayMarketData
 from backend.decisions.service import AgentIntent
 from backend.kernel.canonical import canonical_json
+from backend.kernel.clock import epoch_of
 from backend.kernel.fixed import to_units
 from backend.kit.db import Database
 from backend.kit.pagination import PageRequest
@@ -20,6 +21,8 @@ from backend.pipeline.types import Outcome
 from backend.ports.broker import Rejected, Unknown
 from backend.ports.governance import ModelState
 from backend.ports.market_data import Panel
+from backend.proofs.engine.kept import ClosedEpoch
+from backend.proofs.repository import add_epoch
 from backend.risk import repository as risk_repository
 from backend.risk.service import EQUITY_DECIMALS
 from backend.risk.types import HaltScope
@@ -77,6 +80,14 @@ async def after_a_drawdown(house: House, _folder: Path) -> Outcome:
     async with house.session() as session:
         own = await risk_repository.lock_limits(session, trader.account_id)
         own.peak_equity_units = to_units(Decimal(150_000), EQUITY_DECIMALS)
+    return await house.person(trader, "buy", "1")
+
+
+async def on_a_closed_day(house: House, _folder: Path) -> Outcome:
+    trader, epoch = await house.trader(), epoch_of(house.clock.business())
+    closed = ClosedEpoch(trader.pseudonym, trader.address, epoch, bytes(32), (), 0, record_id=1, record_seq=1)
+    async with house.session() as session:
+        await add_epoch(session, closed)
     return await house.person(trader, "buy", "1")
 
 
@@ -148,6 +159,7 @@ CASES = [
     Case("compliance", "policy_engine", refused_by_nobody_in_particular, {}),
     Case("halted", "kill_switch", while_halted, {}),
     Case("halted", "drawdown", after_a_drawdown, {}),
+    Case("risk", "epoch_closed", on_a_closed_day, {}),
     Case("risk", "token_used", with_a_judged_decision, {}),
     Case("risk", "stale_price", buy, {"start": SATURDAY}),
     Case("risk", "no_history", buy, {"start": EARLY}),

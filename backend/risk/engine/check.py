@@ -7,11 +7,13 @@ from decimal import Decimal, localcontext
 
 from backend.compliance.types import ClearedDecision
 from backend.kernel.canonical import decimal_string
-from backend.kernel.fixed import PRECISION, PRICE_DECIMALS, QUANTITY_DECIMALS, to_units
+from backend.kernel.fixed import NOTIONAL_DECIMALS, PRECISION, PRICE_DECIMALS, QUANTITY_DECIMALS, to_units
 from backend.kernel.refusal import Refused
 from backend.market.types import ReturnsWindow
 from backend.risk.engine.var import Book, book
 from backend.risk.types import Portfolio, RiskLimits
+
+PRICE_TICK, NOTIONAL_TICK = (Decimal(1).scaleb(-decimals) for decimals in (PRICE_DECIMALS, NOTIONAL_DECIMALS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ def _not_affordable(cleared: ClearedDecision, situation: Situation) -> Refused |
     holding = portfolio.holdings.get(order.instrument, Decimal(0))
     with localcontext(prec=PRECISION):
         notional = order.quantity * cleared.price
-        needed = notional * (1 + limits.cost_rate)
+        # A venue rounds price and fee: by less than a tick each.
+        needed = order.quantity * (cleared.price * (1 + limits.cost_rate) + PRICE_TICK) + NOTIONAL_TICK
     if notional > limits.max_order_notional:
         return _over("max_order_notional", "the order", notional, limits.max_order_notional)
     if order.side == "sell" and order.quantity > holding:

@@ -1,5 +1,6 @@
 """The risk gate's arithmetic against plain re-computation."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -8,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.adapters.broker.paper import PaperBroker, PaperRates
+from backend.adapters.clock.replay import ReplayClock
 from backend.compliance.types import ClearedDecision
 from backend.decisions.types import Decision
 from backend.kernel.clock import epoch_of
 from backend.kernel.refusal import Refused
 from backend.market.types import ReturnsWindow
+from backend.ports.broker import Accepted, VenueOrder
 from backend.risk.engine.check import Figures, Situation, exposure_of, judge
 from backend.risk.types import Portfolio, RiskLimits
 
@@ -76,9 +80,24 @@ def test_the_cap_holds_for_the_exposure_after_the_order(cap: str, refused: str) 
     assert rule(judge(cleared("buy", "60"), capped)) == refused
 
 
-@pytest.mark.parametrize(("cash", "refused"), [("10007", ""), ("10006.999999", "insufficient_cash")])
+@pytest.mark.parametrize(("cash", "refused"), [("10007.010001", ""), ("10007.01", "insufficient_cash")])
 def test_cash_must_cover_the_order_and_its_costs(cash: str, refused: str) -> None:
     assert rule(judge(cleared("buy", "100"), situation(cash))) == refused
+
+
+@given(st.decimals("0.0001", "3000", places=4), st.decimals("0.000001", "10", places=6))
+def test_what_passes_never_overdraws_the_account(price: Decimal, quantity: Decimal) -> None:
+    slippage, fee = Decimal("0.0002"), Decimal("0.0005")
+    limits = replace(LIMITS, cost_rate=(1 + slippage) * (1 + fee) - 1)
+    broker = PaperBroker(lambda _name: price, PaperRates(slippage, fee), ReplayClock(datetime(2016, 6, 1, tzinfo=UTC)))
+    fill = asyncio.run(broker.submit(VenueOrder("1", "AAA", "buy", quantity)))
+    assert isinstance(fill, Accepted)
+    cost = fill.price * quantity + fill.fee
+    order = replace(cleared("buy", str(quantity)), price=price, notional=price * quantity)
+    short = cost - Decimal("0.0000000001")
+    assert rule(judge(order, replace(situation(str(short)), limits=limits))) == "insufficient_cash"
+    enough = cost + quantity * Decimal("0.0003") + Decimal("0.000003")
+    assert rule(judge(order, replace(situation(str(enough)), limits=limits))) == ""
 
 
 @pytest.mark.parametrize(("held", "refused"), [("10", ""), ("9.999999", "insufficient_holding")])
