@@ -5,13 +5,16 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from backend.kernel.errors import Invalid
+
 LOCAL_CHAIN_IDS = frozenset({31337, 42069})
+DATABASES = ("sqlite+aiosqlite:", "postgresql+asyncpg:")
 
 
 class Settings(BaseSettings):
@@ -79,6 +82,13 @@ class Settings(BaseSettings):
     anchor_interval: timedelta = timedelta(minutes=10)
     anchor_leaves: int = 4_096
 
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        if url and not url.startswith(DATABASES):
+            raise ValueError(f"must begin with {' or '.join(DATABASES)}")
+        return url
+
     @model_validator(mode="after")
     def _refuse_development_in_production(self) -> Self:
         if self.environment != "production":
@@ -105,6 +115,21 @@ class Settings(BaseSettings):
         if wrong:
             raise ValueError("production refuses " + ", ".join(wrong))
         return self
+
+    # Below the others, so that it stands around them.
+    @model_validator(mode="wrap")
+    @classmethod
+    def _say_what_is_wrong(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(values)
+        except ValidationError as refused:
+            # Without the cause: the library's text quotes every value, secrets too.
+            found = refused.errors(include_url=False, include_input=False, include_context=False)
+            named = [("REFI_" + str(part).upper() for part in error["loc"][:1]) for error in found]
+            said = [error["msg"].removeprefix("Value error, ") for error in found]
+            raise Invalid(
+                "; ".join(": ".join((*names, text)) for names, text in zip(named, said, strict=True))
+            ) from None
 
     @cached_property
     def database(self) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,23 @@ def faults(value: Any, shape: Any, path: str = "summary") -> list[str]:
     if isinstance(shape, dict):
         if not isinstance(value, dict):
             return [f"{path} is not an object"]
-        missing = [f"{path}.{key} is missing" for key in shape.keys() - value.keys()]
+        missing = [f"{path}.{key} is missing" for key in shape if key not in value]
         return missing + [
-            fault for key in shape.keys() & value.keys() for fault in faults(value[key], shape[key], f"{path}.{key}")
+            fault for key in shape if key in value for fault in faults(value[key], shape[key], f"{path}.{key}")
         ]
-    number = isinstance(value, int) and not isinstance(value, bool) and shape is float
-    return [] if isinstance(value, shape) or number else [f"{path} is {type(value).__name__}, not {shape.__name__}"]
+    # Python counts True as an int; JSON does not, and there 90 and 90.0 are one number.
+    accepted: Any = {bool: bool, int: int, float: (int, float)}.get(shape, shape)
+    good = isinstance(value, accepted) and isinstance(value, bool) == (shape is bool)
+    return [] if good else [f"{path} is {type(value).__name__}, not {shape.__name__}"]
+
+
+def check_faults(checks: Sequence[Any]) -> list[str]:
+    """Return what differs from the shape of the verifier's checks."""
+    return [
+        fault
+        for place, check in enumerate(checks)
+        for fault in faults(check, {"name": str, "result": str, "detail": str}, f"summary.verify.checks[{place}]")
+    ]
 
 
 def broken_promises(summary: dict[str, Any]) -> list[str]:
@@ -50,6 +62,7 @@ def broken_promises(summary: dict[str, Any]) -> list[str]:
     orders, checks = summary["orders"], summary["verify"]["checks"]
     promises = {
         "ok": summary["ok"] is True,
+        "the verifier says ok": summary["verify"]["ok"] is True,
         f"at least {MINIMUM_ORDERS} orders filled": orders["filled"] >= MINIMUM_ORDERS,
         "every gate refused something": all(count > 0 for count in orders["refused"].values()),
         "the model is in production": summary["model"]["state"] == "production",
@@ -62,8 +75,13 @@ def broken_promises(summary: dict[str, Any]) -> list[str]:
 
 def main() -> int:
     """Print what is wrong; exit 0 when nothing is."""
-    summary = json.loads(Path(sys.argv[1]).read_text())
-    wrong = faults(summary, SHAPE) or broken_promises(summary)
+    try:
+        [file] = sys.argv[1:]
+        summary = json.loads(Path(file).read_text())
+    except (OSError, ValueError) as unreadable:
+        print(f"summary: name one file that holds the object: {unreadable}", file=sys.stderr)
+        return 2
+    wrong = faults(summary, SHAPE) or check_faults(summary["verify"]["checks"]) or broken_promises(summary)
     for line in wrong:
         print(f"summary: {line}", file=sys.stderr)
     if not wrong:

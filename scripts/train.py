@@ -51,6 +51,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--first-test", type=date.fromisoformat, default=TrainConfig().first_test)
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     options = parser.parse_args(arguments)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as refused:
+        parser.error(f"--out {options.out} cannot be made: {refused.strerror}")
     market = ReplayMarketData()
     days = market.days()
     started = perf_counter()

@@ -1,13 +1,15 @@
 """The verbs of `refi`. Exit 0 ok, 1 a check failed, 2 usage, 3 unreachable."""
 
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from typer.exceptions import TyperException
 
 from backend.kernel.errors import Invalid, RefiError, Unavailable
 
@@ -24,15 +26,28 @@ def show(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, default=str))
 
 
-def run() -> None:
-    """Run the command line; an error is one line on standard error."""
-    from backend.cli import verbs  # noqa: F401 - registers the groups
-
+def run(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit; an error is one line on standard error."""
+    # What ends a run politely ends it as Ctrl-C does: the services that it started end with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app(standalone_mode=True)
+        sys.exit(app(arguments, prog_name="refi", standalone_mode=False) or OK)
     except RefiError as error:
-        errors.print(f"refi: {error.detail}", style="red", soft_wrap=True, markup=False)
-        sys.exit(UNREACHABLE if isinstance(error, Unavailable) else USAGE if isinstance(error, Invalid) else FAILED)
+        _end(
+            error.detail,
+            UNREACHABLE if isinstance(error, Unavailable) else USAGE if isinstance(error, Invalid) else FAILED,
+        )
+    except TyperException as misuse:
+        _end(misuse.format_message(), misuse.exit_code)
+    except OSError as fault:
+        where = f"{fault.filename}: " if fault.filename else ""
+        _end(f"{where}{fault.strerror or fault}", USAGE if fault.filename else UNREACHABLE)
+
+
+def _end(text: str, code: int) -> NoReturn:
+    if text:
+        errors.print(f"refi: {text}", style="red", soft_wrap=True, markup=False)
+    sys.exit(code)
 
 
 @app.command()

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from backend.cli.services import Running, Services, free_port, port_in_use
-from backend.kernel.errors import Conflict, Unavailable
+from backend.cli.services import Running, Services, free_port, refuse_taken
+from backend.kernel.errors import Unavailable
 from backend.settings import child_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,8 +42,8 @@ def start_chain(services: Services, chain_id: int, timestamp: int, port: int = 0
     """Start anvil as an OP-stack chain whose clock begins at `timestamp`; return its RPC URL."""
     if not ANVIL.exists():
         raise Unavailable("anvil is not installed: run `make setup`")
-    if port and port_in_use(port):
-        raise Conflict(f"port {port} is in use: end what listens there, or choose another with --rpc-port")
+    if port:
+        refuse_taken(port, "--rpc-port")
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     command = [
@@ -81,8 +81,7 @@ def deploy(rpc_url: str, plan: Mapping[str, object], plan_file: Path, report: Ca
 
 def start_api(services: Services, port: int, settings: Mapping[str, object]) -> Running:
     """Start the platform's HTTP server and wait until it is ready."""
-    if port_in_use(port):
-        raise Conflict(f"port {port} is in use: end what listens there, or choose another with --port")
+    refuse_taken(port, "--port")
     url = f"http://127.0.0.1:{port}"
     environment = child_environment(**settings, port=port, public_url=url)
     api = services.start("api", [sys.executable, "-m", "backend.api"], url=url, environment=environment)

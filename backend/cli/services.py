@@ -31,9 +31,11 @@ class Running:
 class Services:
     """The processes of one state folder; each is written down before it is waited for."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, grace_seconds: float = GRACE_SECONDS) -> None:
         self.state_dir = state_dir
+        self._grace_seconds = grace_seconds
         self._book = state_dir / "services.json"
+        self._children: list[subprocess.Popen[bytes]] = []
 
     def running(self) -> list[Running]:
         """Return those that were started from this folder and still live."""
@@ -56,6 +58,7 @@ class Services:
             raise Unavailable(f"{command[0]} is not installed: run `make setup`") from missing
         finally:
             log.close()
+        self._children.append(child)
         entry = Running(name, child.pid, psutil.Process(child.pid).create_time(), url)
         self._write([*self.running(), entry])
         return entry
@@ -77,15 +80,19 @@ class Services:
 
     def stop_all(self) -> list[str]:
         """End every process that still runs, last started first; return their names."""
-        ended = [entry.name for entry in reversed(self.running()) if _end(entry)]
+        ended = [entry.name for entry in reversed(self.running()) if _end(entry, self._grace_seconds)]
         self._book.unlink(missing_ok=True)
+        while self._children:
+            self._children.pop().wait(GRACE_SECONDS)
         return ended
 
     def _read(self) -> list[Running]:
         try:
             return [Running(**entry) for entry in json.loads(self._book.read_text())]
-        except (FileNotFoundError, json.JSONDecodeError):
+        except FileNotFoundError:
             return []
+        except (ValueError, TypeError) as torn:
+            raise Conflict(f"{self._book} cannot be read: end its processes by hand and remove it") from torn
 
     def _write(self, entries: Sequence[Running]) -> None:
         draft = self._book.with_suffix(".new")
@@ -102,7 +109,7 @@ def _process(entry: Running) -> psutil.Process | None:
     return process if alive else None
 
 
-def _end(entry: Running) -> bool:
+def _end(entry: Running, grace_seconds: float) -> bool:
     process = _process(entry)
     if process is None:
         return False
@@ -110,7 +117,7 @@ def _end(entry: Running) -> bool:
     for member in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.send_signal(signal.SIGTERM)
-    _gone, alive = psutil.wait_procs(family, timeout=GRACE_SECONDS)
+    _gone, alive = psutil.wait_procs(family, timeout=grace_seconds)
     for member in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
@@ -130,6 +137,12 @@ def port_in_use(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def refuse_taken(port: int, option: str) -> None:
+    """Raise when somebody listens on a port; name the option that chooses another."""
+    if port_in_use(port):
+        raise Conflict(f"port {port} is in use: end what listens there, or choose another with {option}")
 
 
 @contextlib.contextmanager

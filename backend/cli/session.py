@@ -2,11 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 from backend.cli.services import Services
+from backend.kernel.errors import Unavailable
 from backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,7 +21,10 @@ FOLDERS = ("up", "demo")
 
 def remember(state_dir: Path, settings: dict[str, object]) -> None:
     """Write down the settings of services that are being started in a state folder."""
-    (state_dir / "settings.json").write_text(json.dumps({name: str(value) for name, value in settings.items()}))
+    written = state_dir / "settings.json"
+    # A database's or a queue's URL can hold a password.
+    written.touch(mode=0o600)
+    written.write_text(json.dumps({name: str(value) for name, value in settings.items()}))
 
 
 def current_settings() -> Settings:
@@ -31,6 +37,20 @@ def current_settings() -> Settings:
             known: dict[str, Any] = json.loads(written.read_text())
             return Settings(**known)
     return base
+
+
+def without_secrets(value: object) -> object:
+    """Return a setting with what a URL may hide replaced: a password, a node's key in path or query."""
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    parts = urlsplit(value)
+    account, at, host = parts.netloc.rpartition("@")
+    netloc = f"{account.partition(':')[0]}:***@{host}" if ":" in account else f"{account}{at}{host}"
+    if not parts.scheme.startswith("http"):
+        head, _query, _rest = value.partition("?")
+        shown = head.replace(parts.netloc, netloc, 1) if parts.netloc else head
+        return shown + ("?***" if parts.query else "")
+    return urlunsplit((parts.scheme, netloc, "/***" if parts.path.strip("/") or parts.query else parts.path, "", ""))
 
 
 def with_platform(work: "Callable[[Platform], Awaitable[Answer]]") -> Answer:
@@ -48,4 +68,18 @@ def with_platform(work: "Callable[[Platform], Awaitable[Answer]]") -> Answer:
         finally:
             await platform.close()
 
-    return asyncio.run(session())
+    with answering_database():
+        return asyncio.run(session())
+
+
+@contextmanager
+def answering_database() -> Iterator[None]:
+    """Say in one line what is wrong with the database."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as fault:
+        # The driver's first line only: the rest quotes the statement and its values.
+        said = str(fault.orig).splitlines()[0]
+        raise Unavailable(f"the database: {said}; `refi db upgrade` brings it to the newest schema") from fault

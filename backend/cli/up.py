@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 
 from backend.cli.local import deploy, start_api, start_chain
-from backend.cli.services import Services, exclusive
+from backend.cli.services import Services, exclusive, refuse_taken
 from backend.cli.session import remember
 from backend.kernel.clock import close_of
 from backend.kernel.errors import Conflict
@@ -15,9 +15,6 @@ CHAIN_ID = 42069
 
 def start(port: int, rpc_port: int, admin: str) -> Iterator[str]:
     """Start chain, contracts and server; yield what a person wants to know."""
-    from backend.adapters.market_data.replay import ReplayMarketData
-    from backend.bootstrap import deployment_plan
-
     base = Settings()
     state_dir = (base.state_dir / "up").absolute()
     services = Services(state_dir)
@@ -25,6 +22,11 @@ def start(port: int, rpc_port: int, admin: str) -> Iterator[str]:
         if running := services.running():
             names = ", ".join(f"{entry.name} at {entry.url}" for entry in running)
             raise Conflict(f"already up: {names}; end it with `refi down`")
+        for option, taken in (("--port", port), ("--rpc-port", rpc_port)):
+            refuse_taken(taken, option)
+        from backend.adapters.market_data.replay import ReplayMarketData
+        from backend.bootstrap import deployment_plan
+
         shutil.rmtree(state_dir, ignore_errors=True)
         state_dir.mkdir(parents=True)
         days = ReplayMarketData().days()

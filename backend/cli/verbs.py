@@ -1,14 +1,32 @@
 """The groups of verbs that work on a deployment; each does one thing and can answer in JSON."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from backend.cli.app import Json, app, choose, show
+from backend.cli.app import Json, app, choose, run, show
+from backend.kernel.errors import Invalid
 
-Address = Annotated[str, typer.Argument(help="A wallet, 0x and 40 hex digits.")]
 OPERATOR = "operator:cli"
+
+
+def wallet(address: str) -> str:
+    """Return an address that is one."""
+    if re.fullmatch(r"0x[0-9a-fA-F]{40}", address) is None:
+        raise typer.BadParameter(f"{address!r} is no wallet: 0x and 40 hex digits")
+    return address
+
+
+def model_hash(sha256: str) -> str:
+    """Return a model's hash, or nothing for a person."""
+    if sha256 and re.fullmatch(r"[0-9a-f]{64}", sha256) is None:
+        raise typer.BadParameter(f"{sha256!r} is no sha256: 64 hex digits")
+    return sha256
+
+
+Address = Annotated[str, typer.Argument(help="A wallet, 0x and 40 hex digits.", callback=wallet)]
 
 
 def group(name: str, text: str) -> typer.Typer:
@@ -32,8 +50,8 @@ halt = group("halt", "The kill switch of the whole platform.")
 
 @app.command()
 def up(
-    port: Annotated[int, typer.Option(help="Port of the HTTP server.")] = 8000,
-    rpc_port: Annotated[int, typer.Option(help="Port of the local chain.")] = 8545,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the HTTP server.")] = 8000,
+    rpc_port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the local chain.")] = 8545,
     admin: Annotated[str, typer.Option(help="The wallet that is the first admin.")] = "",
 ) -> None:
     """Start a fresh local network and the platform, and leave them running."""
@@ -117,6 +135,9 @@ def agent_show(weights: Annotated[Path, typer.Argument(help="A model's .safetens
     """Print a model's hash, features and actions."""
     from backend.decisions.engine import load
 
+    for part in (weights, weights.with_suffix(".json")):
+        if not part.is_file():
+            raise Invalid(f"{part} is missing: name a model's .safetensors with its .json beside it")
     loaded = load(weights)
     show({"sha256": loaded.sha256, "features": list(loaded.model.features), "actions": list(loaded.model.actions)})
 
@@ -169,7 +190,7 @@ def compliance_check(
     subject: Address,
     instrument: Annotated[str, typer.Option(help="A ticker.")] = "AAPL",
     notional: Annotated[str, typer.Option(help="USD.")] = "100",
-    model: Annotated[str, typer.Option(help="The sha256 of a model; empty for a person.")] = "",
+    model: Annotated[str, typer.Option(help="The sha256 of a model; empty for a person.", callback=model_hash)] = "",
 ) -> None:
     """Ask the policy engine whether an order would pass; exit 1 when it is refused."""
     from dataclasses import asdict
@@ -235,19 +256,20 @@ def keys_list() -> None:
 @db.command("upgrade")
 def db_upgrade() -> None:
     """Bring the database to the newest schema."""
-    from backend.cli.session import current_settings
+    from backend.cli.session import answering_database, current_settings
     from backend.migrations import upgrade
 
-    upgrade(current_settings().database)
+    with answering_database():
+        upgrade(current_settings().database)
     typer.echo("up to date")
 
 
 @config.command("show")
 def config_show() -> None:
     """Print every setting; secrets stay hidden."""
-    from backend.cli.session import current_settings
+    from backend.cli.session import current_settings, without_secrets
 
-    show(current_settings().model_dump(mode="json"))
+    show({name: without_secrets(value) for name, value in current_settings().model_dump(mode="json").items()})
 
 
 @halt.command("trip")
@@ -266,3 +288,8 @@ def halt_rearm(
     from backend.cli.halts import rearm
 
     show(rearm(halt_id, reason))
+
+
+def run_with_every_verb() -> None:
+    """Run the command line; importing this module has added the groups."""
+    run()

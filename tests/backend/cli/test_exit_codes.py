@@ -1,0 +1,149 @@
+"""Exit 0 ok, 1 a check failed, 2 usage, 3 unreachable; an expected mistake is one line, never a traceback."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.backend.cli.conftest import ROOT, Refi
+
+SAMPLE = ROOT / "tests" / "vectors" / "evidence" / "good" / "sample.refi.json"
+NAMED = ("--contract", "0x" + "11" * 20, "--chain-id", 42069)
+HEAVY = ("torch", "web3", "sqlalchemy", "fastapi", "numpy", "eth_account", "celery")
+SECRET = "canary-0f3a-secret"
+
+
+@pytest.fixture
+def silent_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """Yield a port that somebody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["verify", "--help"], ["status"]])
+def test_light_verbs_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom backend.cli.app import run\ntry:\n    run(sys.argv[1:])\nexcept SystemExit:\n"
+        f"    sys.exit(' '.join(name for name in {HEAVY} if name in sys.modules) or 0)"
+    )
+    command = [sys.executable, "-c", script, *arguments]
+    environment = {"REFI_STATE_DIR": str(tmp_path), "PATH": ""}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_good_pack_passes(refi: Refi) -> None:
+    answer = refi("verify", SAMPLE, *NAMED, "--json")
+    report = json.loads(answer.out)
+    assert (answer.code, answer.err) == (0, "")
+    assert report["ok"]
+    assert report["identified"]
+
+
+def test_a_pack_with_one_value_changed_fails(refi: Refi, tmp_path: Path) -> None:
+    pack = json.loads(SAMPLE.read_text())
+    pack["entries"][0]["disclosed"]["seq"]["value"] += 1
+    changed = tmp_path / "changed.refi.json"
+    changed.write_text(json.dumps(pack))
+    answer = refi("verify", changed, *NAMED, "--json")
+    assert answer.code == 1
+    assert not json.loads(answer.out)["ok"]
+
+
+def test_an_rpc_that_is_down_is_unreachable(refi: Refi, silent_port: int) -> None:
+    answer = refi("verify", SAMPLE, *NAMED, "--rpc", f"http://127.0.0.1:{silent_port}", "--json")
+    assert answer.code == 3
+    assert "unreachable" in json.loads(answer.out)["verdict"]
+
+
+def test_what_cannot_be_checked_is_a_wrong_use(refi: Refi, tmp_path: Path) -> None:
+    assert refi("verify", SAMPLE, "--network", "mars").is_one_line(2, "unknown network 'mars'")
+    assert refi("verify", tmp_path / "none.json").is_one_line(2, "none.json cannot be read")
+    assert refi("verify", SAMPLE, "--contract", "0x11").is_one_line(2, "--contract and --chain-id belong together")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nonsense"], "No such command 'nonsense'"),
+        (["verify"], "Missing argument"),
+        (["demo", "--days", "3"], "--days"),
+        (["up", "--port", "70000"], "--port"),
+        (["halt", "rearm", "0", "--reason", "x"], "halt_id"),
+        (["compliance", "check", "0x12"], "'0x12' is no wallet"),
+        (["compliance", "check", "0x" + "11" * 20, "--model", "zz"], "'zz' is no sha256"),
+    ],
+)
+def test_a_wrong_use_is_told_in_one_line(arguments: list[str], said: str, refi: Refi) -> None:
+    assert refi(*arguments).is_one_line(2, said)
+
+
+def test_without_a_verb_the_verbs_are_listed(refi: Refi) -> None:
+    answer = refi()
+    assert (answer.code, answer.err) == (2, "")
+    assert all(verb in answer.out for verb in ("demo", "verify", "doctor", "status"))
+
+
+def test_a_malformed_setting_is_named_with_what_is_allowed(refi: Refi) -> None:
+    answer = refi("status", port="abc", log_level="loud")
+    assert answer.is_one_line(2, "REFI_PORT: ", "REFI_LOG_LEVEL: ", "'debug', 'info', 'warning' or 'error'")
+    assert refi("status", database_url="oracle://x").is_one_line(2, "REFI_DATABASE_URL: ", "postgresql+asyncpg:")
+
+
+def test_a_refused_configuration_shows_no_secret(refi: Refi) -> None:
+    answer = refi("config", "show", environment="production", token_secret=SECRET, keystore_password=SECRET[:11])
+    assert answer.is_one_line(2, "REFI_TOKEN_SECRET (shorter than 32 bytes)", "REFI_KEYSTORE_PASSWORD")
+    assert SECRET[:11] not in answer.err
+
+
+def test_the_settings_are_shown_without_secrets(refi: Refi) -> None:
+    answer = refi(
+        "config",
+        "show",
+        token_secret=SECRET,
+        keystore_password=SECRET,
+        redis_url=f"redis://:{SECRET}@127.0.0.1/0",
+        database_url=f"postgresql+asyncpg://refi:{SECRET}@127.0.0.1/refi?password={SECRET}",
+        rpc_url=f"https://node.example/v2/{SECRET}?key={SECRET}",
+    )
+    shown = json.loads(answer.out)
+    assert answer.code == 0
+    assert SECRET not in answer.out
+    assert shown["database_url"] == "postgresql+asyncpg://refi:***@127.0.0.1/refi?***"
+    assert shown["rpc_url"] == "https://node.example/***"
+    assert shown["chain_id"] == 42069
+
+
+def test_a_state_folder_that_cannot_be_used_is_named(refi: Refi, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert refi("status", state_dir=file).is_one_line(2, f"{file}/demo/services.json: Not a directory")
+
+
+def test_a_torn_book_of_services_is_named(refi: Refi, tmp_path: Path) -> None:
+    book = tmp_path / "state" / "demo" / "services.json"
+    book.parent.mkdir(parents=True)
+    for torn in ('{"a": 1}', '[{"name": "api"}]', "[", "3"):
+        book.write_text(torn)
+        assert refi("down").is_one_line(1, f"{book} cannot be read")
+
+
+@pytest.mark.parametrize("option", ["--port", "--rpc-port"])
+def test_up_names_the_port_that_is_in_use(option: str, refi: Refi, taken_port: int, silent_port: int) -> None:
+    other = {"--port": "--rpc-port", "--rpc-port": "--port"}[option]
+    answer = refi("up", option, taken_port, other, silent_port)
+    assert answer.is_one_line(1, f"port {taken_port} is in use", option)
