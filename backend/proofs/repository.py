@@ -1,5 +1,6 @@
 """Every query on salts, closed epochs, publications and attestations."""
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -144,7 +145,10 @@ async def drop_proved(session: AsyncSession, subject: str, epoch: int, policy_id
 async def mark_attested(
     session: AsyncSession, proved: Attestation, tx_hash: str, gas_used: int | None, now: datetime
 ) -> bool:
-    """Note the transaction that attested a proved claim; True the first time."""
+    """Note what the chain attested: this very claim, whichever proof is kept by now; True the first time."""
+    if proved.claim is None:
+        return False
+    done = replace(proved, state=AttestationState.ATTESTED, tx_hash=tx_hash, gas_used=gas_used)
     marked = await session.scalar(
         update(AttestationRow)
         .where(
@@ -153,11 +157,17 @@ async def mark_attested(
             AttestationRow.policy_id == word(proved.policy_id),
             AttestationRow.state == AttestationState.PROVED,
         )
-        .values(state=AttestationState.ATTESTED.value, tx_hash=tx_hash, gas_used=gas_used, changed_at=now)
+        .values(
+            state=done.state.value,
+            proof=_stored_claim(proved.claim),
+            tx_hash=tx_hash,
+            gas_used=gas_used,
+            changed_at=now,
+        )
         .returning(AttestationRow.id)
         .execution_options(synchronize_session=False)
     )
-    return marked is not None
+    return marked is not None or await add_attestation(session, done, now)
 
 
 def _epoch(row: EpochRow) -> ClosedEpoch:

@@ -157,7 +157,7 @@ class AttestationService:
         progress("gathering")
         case = await self._case(subject, epoch, policy_id, anchor_index)
         if known is not None:
-            done = await self._sent_before(known, case)
+            done = await self._sent_before(known, case, anchor_index)
             if done is not None:
                 return done
         else:
@@ -254,12 +254,15 @@ class AttestationService:
         if await self._attested_id(case) != ZERO_WORD:
             raise Conflict("the chain holds an attestation of this epoch that is not kept here")
 
-    async def _sent_before(self, proved: Attestation, case: _Case) -> Attestation | None:
-        """Go on from a kept proof: found on chain, or still good to be sent; forget it otherwise."""
+    async def _sent_before(self, proved: Attestation, case: _Case, anchor_index: int | None) -> Attestation | None:
+        """Go on from a kept proof: found on chain, or still good to be sent; forget it otherwise.
+
+        A newer anchor does not make it worse, and it may be on its way to the chain already.
+        """
         if await self._attested_id(case) != ZERO_WORD:
             return await self._found(proved, case)
         claim = _claim_of(proved)
-        if (claim.previous, claim.anchor_index) == (case.binding.previous, case.anchor.index):
+        if claim.previous == case.binding.previous and anchor_index in {None, claim.anchor_index}:
             return await self._send(proved, case)
         async with self._database.transaction() as session:
             await repository.drop_proved(session, proved.subject, proved.epoch, proved.policy_id)

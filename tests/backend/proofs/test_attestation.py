@@ -9,6 +9,7 @@ from backend.kernel.errors import Conflict, NotFound, Tampered, Unavailable
 from backend.kernel.field import SCALAR_FIELD
 from backend.kit.db import Database
 from backend.ports.signer import KeyRole
+from backend.proofs import repository
 from backend.proofs.engine.claim import holds
 from backend.proofs.engine.kept import AttestationState, word
 from backend.proofs.types import Binding, Statement
@@ -198,6 +199,41 @@ async def test_a_proof_that_was_never_sent_is_sent_and_not_made_again(world: Wor
     world.chain.answer("VarAttestor", "attest", honest)
     assert (await world.attest()).state is AttestationState.ATTESTED
     assert len(world.prover.proved) == 1
+
+
+async def test_a_kept_proof_is_not_thrown_away_for_a_newer_anchor(world: World) -> None:
+    await world.prepare()
+    honest = world.chain.answers["VarAttestor", "attest"]
+    world.chain.answer("VarAttestor", "attest", _unavailable)
+    with pytest.raises(Unavailable):
+        await world.attest()
+    await world.anchor()
+    world.chain.answer("VarAttestor", "attest", honest)
+    made = await world.attest()
+    assert made.claim is not None
+    assert (made.claim.anchor_index, len(world.prover.proved)) == (0, 1)
+
+
+@pytest.mark.parametrize("dropped", [True, False])
+async def test_what_is_kept_is_the_claim_that_the_chain_attested(world: World, dropped: bool) -> None:
+    await world.prepare()
+    world.chain.answer("VarAttestor", "attest", _unavailable)
+    with pytest.raises(Unavailable):
+        await world.attest()
+    now = world.clock.wall()
+    async with world.database.transaction() as session:
+        first = await repository.attestation(session, OWNER.address, EPOCH, POLICY_ID)
+        assert first is not None
+        assert first.claim is not None
+        # Another worker threw the first proof away while its transaction was on the way.
+        await repository.drop_proved(session, OWNER.address, EPOCH, POLICY_ID)
+        if not dropped:
+            other = replace(first, claim=replace(first.claim, anchor_index=1, proof=bytes(256)))
+            assert await repository.add_attestation(session, other, now)
+        assert await repository.mark_attested(session, first, "0x" + "1a" * 32, 7, now)
+        assert not await repository.mark_attested(session, first, "0x" + "2b" * 32, 7, now)
+        kept = await repository.attestation(session, OWNER.address, EPOCH, POLICY_ID)
+    assert kept == replace(first, state=AttestationState.ATTESTED, tx_hash="0x" + "1a" * 32, gas_used=7)
 
 
 async def test_a_proof_that_another_attestation_overtook_is_made_again(world: World) -> None:
