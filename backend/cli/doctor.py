@@ -52,7 +52,8 @@ def _package(name: str) -> Finding:
 
 def _file(name: str, path: Path, remedy: str) -> Finding:
     shown = str(path.relative_to(ROOT))
-    return Finding(name, "required", shown if path.exists() else "missing", "" if path.exists() else remedy)
+    there = path.is_file() or (path.is_dir() and any(path.iterdir()))
+    return Finding(name, "required", shown if there else "missing", "" if there else remedy)
 
 
 def _program(name: str, purpose: str, remedy: str) -> Finding:

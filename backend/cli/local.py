@@ -13,7 +13,9 @@ from backend.kernel.errors import Unavailable
 from backend.settings import child_environment
 
 ROOT = Path(__file__).resolve().parents[2]
-ANVIL = ROOT / "node_modules" / ".bin" / "anvil"
+FOUNDRY = ROOT / "node_modules" / "@foundry-rs"
+# The platform's own program, not npm's wrapper around it: a wrapper that is killed leaves its child behind.
+ANVIL = next(iter(sorted(FOUNDRY.glob("anvil-*/bin/anvil*"))), FOUNDRY / "anvil" / "bin" / "anvil")
 APE = ROOT / "contracts" / ".venv" / "bin" / "ape"
 DEPLOY_SECONDS = 180
 
@@ -40,7 +42,7 @@ def _answers(url: str) -> bool:
 
 def start_chain(services: Services, chain_id: int, timestamp: int, port: int = 0) -> str:
     """Start anvil as an OP-stack chain whose clock begins at `timestamp`; return its RPC URL."""
-    if not ANVIL.exists():
+    if not ANVIL.is_file():
         raise Unavailable("anvil is not installed: run `make setup`")
     if port:
         refuse_taken(port, "--rpc-port")

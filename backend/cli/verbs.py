@@ -1,8 +1,9 @@
 """The groups of verbs that work on a deployment; each does one thing and can answer in JSON."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -290,6 +291,6 @@ def halt_rearm(
     show(rearm(halt_id, reason))
 
 
-def run_with_every_verb() -> None:
+def run_with_every_verb(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; importing this module has added the groups."""
-    run()
+    run(arguments)
