@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import repository
+from backend.audit.engine.checkpoints import require_signed
 from backend.audit.engine.entries import entry_text
 from backend.audit.engine.nodes import position
 from backend.audit.engine.tiles import MAX_TILE_LEVEL, TILE_HEIGHT, TileAddress, entry_bundle
@@ -169,6 +170,9 @@ class Sequencer:
         state = await repository.lock_state(session)
         records = await repository.pending(session, self._batch)
         if records:
+            # A log never signs what does not extend its last signature, whatever the database says.
+            latest = await repository.latest_checkpoint(session)
+            require_signed(self._key, latest, state.size, merkle.join(state.frontier))
             entries = [(record.record_id, entry_text(record.commitment, record.event)) for record in records]
             await repository.add_entries(session, state.size, entries)
             await self._extend(session, state, [merkle.leaf_hash(text.encode()) for _, text in entries])
@@ -226,9 +230,9 @@ class LogReader:
 
     async def entry_bundle(self, session: AsyncSession, address: TileAddress) -> bytes:
         """Return the entries under a tile of level 0."""
-        entries = await repository.entries_between(session, address.start, address.end)
-        if len(entries) != address.width:
+        if address.end > (await self.checkpoint(session)).size:
             raise NotFound("the log has no such entry bundle yet")
+        entries = await repository.entries_between(session, address.start, address.end)
         return entry_bundle(entries)
 
     async def root(self, session: AsyncSession, size: int) -> bytes:

@@ -76,6 +76,8 @@ REFUSED = {
     "/log/tile/0/000.p/256": 422,
     "/log/tile/entries/001": 404,
     "/log/tile/entries/x": 422,
+    "/log/tile/entries/x999/x999/x999/x999/x999/999": 404,
+    "/log/tile/5/x999/x999/x999/x999/x999/999": 404,
     "/log/checkpoint?size=99": 404,
     "/log/proof/inclusion?index=300": 404,
     "/log/proof/inclusion?index=-1": 422,

@@ -10,16 +10,26 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Executable, delete, update
 
+from backend.audit.models import CheckpointRow, LogStateRow
 from backend.audit.service import AuditJournal, LogReader, Sequencer
 from backend.kernel import merkle
 from backend.kernel.canonical import encode_bytes
-from backend.kernel.errors import Invalid, NotFound, Unavailable
-from backend.kernel.signed_note import VerifierKey, open_note, parse_checkpoint
+from backend.kernel.errors import Invalid, NotFound, Tampered, Unavailable
+from backend.kernel.signed_note import (
+    Checkpoint,
+    VerifierKey,
+    checkpoint_text,
+    open_note,
+    parse_checkpoint,
+    sign_note,
+)
 from backend.kit.db import Base, Database
 from tests.fakes import FakeClock, FakeSigner
 
 ORIGIN = "refi.trading/test"
+KEY = VerifierKey(ORIGIN, FakeSigner().log_public_key())
 
 
 def account(number: int) -> str:
@@ -151,6 +161,33 @@ async def test_a_signer_that_is_away_leaves_nothing_half_done_and_the_loop_catch
     stop.set()
     await asyncio.wait_for(running, 5)
     assert len(await entries_of(database, 2)) == 2
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        update(LogStateRow).values(frontier=bytes(32)),
+        update(LogStateRow).values(size=1),
+        update(CheckpointRow).values(note=CheckpointRow.note + "\n"),
+        update(CheckpointRow).values(
+            note=sign_note(checkpoint_text(Checkpoint(ORIGIN, 2, bytes(32))), KEY, FakeSigner("other").sign_note)
+        ),
+        delete(CheckpointRow),
+    ],
+    ids=["frontier", "size", "note", "signature", "no checkpoint"],
+)
+async def test_a_tree_that_does_not_extend_the_last_signature_is_never_signed(
+    database: Database, tampering: Executable
+) -> None:
+    await record_many(database, [1, 2])
+    await sequencer(database).integrate()
+    await record_many(database, [1])
+    async with database.transaction() as session:
+        await session.execute(tampering)
+    with pytest.raises(Tampered):
+        await sequencer(database).integrate()
+    async with database.reading() as session:
+        assert await LogReader().pending(session) == 1
 
 
 async def test_heads_name_the_last_record_of_each_account_at_a_size(database: Database) -> None:
