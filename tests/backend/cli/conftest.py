@@ -15,13 +15,13 @@ ROOT = Path(__file__).resolve().parents[3]
 # Several verbs in one process: most of a verb's time is spent on imports.
 SEVERAL = """
 import contextlib, io, json, sys
-from backend.cli.app import run
+from backend.cli.verbs import run_with_every_verb
 answers = []
 for arguments in json.loads(sys.argv[1]):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            run(arguments)
+            run_with_every_verb(arguments)
         except SystemExit as end:
             answers.append([end.code, out.getvalue(), err.getvalue()])
 print(json.dumps(answers))

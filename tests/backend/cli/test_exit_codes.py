@@ -1,6 +1,7 @@
 """Exit 0 ok, 1 a check failed, 2 usage, 3 unreachable; an expected mistake is one line, never a traceback."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,28 @@ from tests.backend.cli.conftest import ROOT, Refi
 SAMPLE = ROOT / "tests" / "vectors" / "evidence" / "good" / "sample.refi.json"
 NAMED = ("--contract", "0x" + "11" * 20, "--chain-id", 42069)
 HEAVY = ("torch", "web3", "sqlalchemy", "fastapi", "numpy", "eth_account", "celery")
+IMPORTED = """
+import sys
+from backend.cli.verbs import run_with_every_verb
+try:
+    run_with_every_verb(sys.argv[1:])
+except SystemExit:
+    sys.exit(" ".join(name for name in {heavy} if name in sys.modules) or 0)
+"""
+LONG_VERB = """
+import subprocess, sys, time
+from backend.cli.app import app, run
+
+@app.command()
+def long() -> None:
+    try:
+        print("started", flush=True)
+        time.sleep(60)
+    finally:
+        print("given back", flush=True)
+
+run(["long"])
+"""
 SECRET = "canary-0f3a-secret"
 
 
@@ -36,10 +59,7 @@ def taken_port() -> Iterator[int]:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["verify", "--help"], ["status"]])
 def test_light_verbs_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
-    script = (
-        "import sys\nfrom backend.cli.app import run\ntry:\n    run(sys.argv[1:])\nexcept SystemExit:\n"
-        f"    sys.exit(' '.join(name for name in {HEAVY} if name in sys.modules) or 0)"
-    )
+    script = IMPORTED.format(heavy=HEAVY)
     command = [sys.executable, "-c", script, *arguments]
     environment = {"REFI_STATE_DIR": str(tmp_path), "PATH": ""}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -147,3 +167,14 @@ def test_up_names_the_port_that_is_in_use(option: str, refi: Refi, taken_port: i
     other = {"--port": "--rpc-port", "--rpc-port": "--port"}[option]
     answer = refi("up", option, taken_port, other, silent_port)
     assert answer.is_one_line(1, f"port {taken_port} is in use", option)
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_a_verb_that_is_told_to_end_gives_back_what_it_holds(end: signal.Signals) -> None:
+    command = [sys.executable, "-c", LONG_VERB]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "started\n"
+        running.send_signal(end)
+        out, err = running.communicate(timeout=20)
+    assert (out, err, running.returncode) == ("given back\n", "", 130)
