@@ -30,13 +30,13 @@ class JobOut(BaseModel):
 @router.get("/jobs/{job_id}")
 async def get_job(job_id: JobId, board: Board, session: Reading, caller: SignedIn) -> JobOut:
     """Return a job of the caller's."""
-    return _out(await board.view(session, job_id, _owner(caller)))
+    return _out(await board.view(session, job_id, _owner(caller)), caller)
 
 
 @router.delete("/jobs/{job_id}")
 async def cancel_job(job_id: JobId, board: Board, caller: SignedIn, session: Transaction) -> JobOut:
     """Cancel a job of the caller's that is not over."""
-    return _out(await board.cancel(session, job_id, _owner(caller)))
+    return _out(await board.cancel(session, job_id, _owner(caller)), caller)
 
 
 def _owner(caller: Caller) -> int | None:
@@ -44,6 +44,7 @@ def _owner(caller: Caller) -> int | None:
     return None if caller.roles & {Role.OPERATOR, Role.ADMIN} else caller.account_id
 
 
-def _out(job: JobView) -> JobOut:
-    result = dict(job.result) if job.result is not None else None
+def _out(job: JobView, caller: Caller) -> JobOut:
+    # What came out is its owner's alone: a VaR is in it.
+    result = dict(job.result) if job.result is not None and job.account_id == caller.account_id else None
     return JobOut(id=job.id, name=job.name, state=job.state, progress=job.progress, result=result, error=job.error)

@@ -57,8 +57,9 @@ class Database:
 
     def __init__(self, url: str) -> None:
         sqlite = url.startswith("sqlite")
-        self.engine: AsyncEngine = create_async_engine(url, pool_pre_ping=not sqlite)
-        self._reader: AsyncEngine = create_async_engine(url, pool_pre_ping=not sqlite)
+        # A statement's parameters are records, salts and hashes of tokens: no error may quote them.
+        self.engine: AsyncEngine = create_async_engine(url, pool_pre_ping=not sqlite, hide_parameters=True)
+        self._reader: AsyncEngine = create_async_engine(url, pool_pre_ping=not sqlite, hide_parameters=True)
         # SQLite has one writer: waiting here is fair, and no connection is held meanwhile.
         self._writers = asyncio.Semaphore(1) if sqlite else None
         if sqlite:

@@ -5,6 +5,7 @@ import hashlib
 
 import pytest
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError
 
 from backend.kernel.errors import Conflict, Invalid, Unavailable
 from backend.kit.db import Database
@@ -133,3 +134,12 @@ async def test_reading_takes_no_write_lock_and_refuses_to_write(store: Database)
     with pytest.raises(Exception, match=r"(?i)read-?only"):
         async with store.reading() as reader:
             await reader.execute(text("DELETE FROM idempotency_keys"))
+
+
+async def test_a_database_error_quotes_no_values(database: Database) -> None:
+    with pytest.raises(DBAPIError) as raised:
+        async with database.transaction() as session:
+            for _ in range(2):
+                await session.execute(text("INSERT INTO jobs (id) VALUES (:id)"), {"id": "a-secret"})
+    assert "jobs" in str(raised.value)
+    assert "a-secret" not in str(raised.value)
