@@ -137,9 +137,8 @@ async def test_reading_takes_no_write_lock_and_refuses_to_write(store: Database)
 
 
 async def test_a_database_error_quotes_no_values(database: Database) -> None:
-    with pytest.raises(DBAPIError) as raised:
-        async with database.transaction() as session:
-            for _ in range(2):
-                await session.execute(text("INSERT INTO jobs (id) VALUES (:id)"), {"id": "a-secret"})
+    async with database.transaction() as session:
+        with pytest.raises(DBAPIError) as raised:
+            await session.execute(text("INSERT INTO jobs (id) VALUES (:id)"), {"id": "a-secret"})
     assert "jobs" in str(raised.value)
     assert "a-secret" not in str(raised.value)
