@@ -11,6 +11,7 @@ from typing import Literal
 from backend.cli.local import ANVIL, APE, ROOT
 
 MINIMUM_NODE = 20
+CIRCUIT = "var_16_90"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,6 @@ def examine() -> list[Finding]:
         _file("anvil", ANVIL, "run `make setup`"),
         _file("Ape", APE, "run `make setup`"),
         _file("contract build", ROOT / ".refi" / "forge", "run `make build`"),
-        _file("proving key", ROOT / ".refi" / "zk", "run `make build`"),
+        _file("proving key", ROOT / ".refi" / "zk" / CIRCUIT / "counts.json", "run `make build`"),
         _program("redis-server", "tests of the queue", "Debian: apt-get install redis-server"),
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backend.cli.conftest import Answer, Refi, several_in
+from tests.backend.cli.conftest import ROOT, Answer, Refi, several_in
 
 PORT_NOBODY_SERVES = 1
 WALLET = "0x" + "11" * 20
@@ -19,7 +19,7 @@ VERBS: Mapping[str, list[str]] = {
     "upgrade again": ["db", "upgrade"],
     "checkpoint of an empty log": ["log", "checkpoint"],
     "proof in an empty log": ["log", "prove", "0"],
-    "anchor without contracts": ["anchor"],
+    "anchor without a chain": ["anchor"],
     "compliance without contracts": ["compliance", "check", WALLET],
     "stranger's risk": ["risk", "var", WALLET],
     "unknown method": ["risk", "var", WALLET, "--method", "magic"],
@@ -39,7 +39,11 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def answers(state: Path) -> Mapping[str, Answer]:
-    """Run every verb once, in order."""
+    """Run every verb once, in order; of the contracts one alone is deployed, on a chain that is down."""
+    built = json.loads((ROOT / ".refi" / "forge" / "out" / "AuditAnchor.sol" / "AuditAnchor.json").read_text())
+    deployed = state / "deployments" / "local" / "AuditAnchor.json"
+    deployed.parent.mkdir(parents=True)
+    deployed.write_text(json.dumps({"address": WALLET, "abi": built["abi"], "chain_id": 42069}))
     given = several_in(state, list(VERBS.values()), rpc_url=f"http://127.0.0.1:{PORT_NOBODY_SERVES}")
     return dict(zip(VERBS, given, strict=True))
 
@@ -70,8 +74,8 @@ def test_an_empty_log_has_no_checkpoint_and_no_proof(answers: Mapping[str, Answe
     assert answers["proof in an empty log"].is_one_line(1, "no such checkpoint")
 
 
-def test_what_needs_contracts_names_what_is_missing(answers: Mapping[str, Answer]) -> None:
-    assert answers["anchor without contracts"].is_one_line(1, "AuditAnchor is not deployed")
+def test_what_needs_the_chain_names_what_is_missing(answers: Mapping[str, Answer]) -> None:
+    assert answers["anchor without a chain"].is_one_line(3, "the chain's RPC does not answer")
     assert answers["compliance without contracts"].is_one_line(1, "is not deployed")
 
 
