@@ -14,7 +14,7 @@ router = APIRouter(prefix="/artifacts", tags=["artifacts"])
 
 Artifacts = Annotated[ArtifactService, Depends(provided(ArtifactService))]
 Cid = Annotated[str, Path(pattern="^b[a-z2-7]{58}$")]
-Kind = Annotated[str | None, Query(max_length=64)]
+Kind = Annotated[str | None, Query(pattern="^[!-~]{1,64}$")]
 
 
 @router.get("")

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from backend.risk.types import HaltScope, SwitchState
 
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
-Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=r"\S")]
+# Something to read, and nothing that a database cannot keep: PostgreSQL's texts hold no NUL.
+Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]
 
 
 class HaltIn(BaseModel):

@@ -27,3 +27,5 @@ async def test_what_was_not_published_is_not_found_and_what_is_no_cid_is_invalid
     async with client_of(serve({ArtifactService: service, Database: database}, router)) as client:
         assert (await client.get(f"/artifacts/{file_cid(b'x')}")).status_code == 404
         assert (await client.get("/artifacts/not-a-cid")).status_code == 422
+        for kind in ("", "a\x00b", "x" * 65):
+            assert (await client.get("/artifacts", params={"kind": kind})).status_code == 422

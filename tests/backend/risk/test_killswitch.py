@@ -4,12 +4,14 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from backend.accounts.types import Role
 from backend.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from backend.kit.db import Database
 from backend.risk.engine.killswitch import moved, stops
 from backend.risk.repository import lock_limits
+from backend.risk.schemas import HaltIn
 from backend.risk.types import HaltScope, SwitchState
 from tests.backend.pipeline.rooms import House
 
@@ -139,3 +141,12 @@ async def test_an_empty_book_never_trips(house: House) -> None:
         own = await lock_limits(session, trader.account_id)
         own.peak_equity_units = 10**16
     assert (await house.person(trader, "buy", "1")).state == "filled"
+
+
+@pytest.mark.parametrize(("reason", "good"), [("too\nfast", True), ("a\x00b", False), ("\x00", False), (" \n", False)])
+def test_a_reason_is_something_that_every_database_keeps(reason: str, good: bool) -> None:
+    if good:
+        assert HaltIn(reason=reason).reason == reason
+        return
+    with pytest.raises(ValidationError):
+        HaltIn(reason=reason)
