@@ -126,6 +126,8 @@ def make_clock(settings: Settings, market_data: MarketData) -> ReplayedClock:
         first = date.fromisoformat(settings.first_business_day) if settings.first_business_day else days[-1]
     except ValueError as malformed:
         raise Invalid(f"REFI_FIRST_BUSINESS_DAY={settings.first_business_day} is not a day (YYYY-MM-DD)") from malformed
+    if first not in days:
+        raise Invalid(f"REFI_FIRST_BUSINESS_DAY={first} is not a day of the market data ({days[0]} to {days[-1]})")
     return ReplayClock(close_of(first))
 
 

@@ -28,7 +28,7 @@ def start(port: int, rpc_port: int, admin: str) -> Iterator[str]:
         from backend.bootstrap import deployment_plan
 
         shutil.rmtree(state_dir, ignore_errors=True)
-        state_dir.mkdir(parents=True)
+        state_dir.mkdir(parents=True, mode=0o700)
         days = ReplayMarketData().days()
         first = days[len(days) // 2]
         settings: dict[str, object] = {

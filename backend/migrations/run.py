@@ -38,7 +38,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     """Bring the database up to a revision, the newest unless one is named; call it outside an event loop."""
     path = make_url(url).database
     if url.startswith("sqlite") and path and path != ":memory:":
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     command.upgrade(configuration(url), revision)
 
 

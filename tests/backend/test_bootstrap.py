@@ -58,7 +58,7 @@ def test_every_service_is_registered_under_its_own_type(tmp_path: Path) -> None:
     assert Jobs in platform.services
 
 
-@pytest.mark.parametrize("day", ["banana", "2016-02-30", "01.06.2016"])
+@pytest.mark.parametrize("day", ["banana", "2016-02-30", "01.06.2016", "1999-01-01"])
 def test_a_first_business_day_that_is_no_day_is_refused(day: str, tmp_path: Path) -> None:
     with pytest.raises(Invalid, match=f"REFI_FIRST_BUSINESS_DAY={day} is not a day"):
         build(settings_in(tmp_path, first_business_day=day))

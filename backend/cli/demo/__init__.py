@@ -30,7 +30,7 @@ class Demo:
             services = Services(state_dir)
             services.stop_all()
             shutil.rmtree(state_dir, ignore_errors=True)
-            state_dir.mkdir(parents=True)
+            state_dir.mkdir(parents=True, mode=0o700)
             run = Run(self.plan, base, services, {"ok": False})
             with self._services(services):
                 for name, stage in STAGES:
