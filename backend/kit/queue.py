@@ -10,10 +10,10 @@ from typing import Any, Literal, Protocol
 from uuid import uuid4
 
 import structlog
-from sqlalchemy import CursorResult, event, or_, select, update
+from sqlalchemy import CursorResult, event, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.kernel.errors import Conflict, NotFound, RefiError
+from backend.kernel.errors import Conflict, NotFound, RefiError, TooMany
 from backend.kit.db import Database, insert_once
 from backend.kit.models import Job
 
@@ -24,6 +24,7 @@ HEARTBEAT = timedelta(seconds=1)
 # A runner that has not been heard of for this long is dead, and its job is taken over.
 LEASE = timedelta(seconds=10)
 MAX_ATTEMPTS = 5
+MAX_OPEN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,10 @@ class JobBoard:
 async def add_job(
     session: AsyncSession, name: str, payload: Mapping[str, Any], key: str | None, account_id: int | None
 ) -> str:
-    """Insert a queued job; a known key returns the job that has it."""
+    """Insert a queued job; a known key returns the job that has it.
+
+    Raises TooMany when the account then has more than MAX_OPEN jobs that are not over: the others' must not wait.
+    """
     values = {
         "id": uuid4().hex,
         "name": name,
@@ -149,11 +153,20 @@ async def add_job(
     }
     added: str | None = await session.scalar(insert_once(session, Job).values(**values).returning(Job.id))
     if added is not None:
+        await _require_room(session, account_id)
         return added
     known = await session.scalar(select(Job.id).where(Job.key == key))
     if known is None:
         raise Conflict("the job is being queued; try again")
     return known
+
+
+async def _require_room(session: AsyncSession, account_id: int | None) -> None:
+    if account_id is None:
+        return
+    still_open = (Job.account_id == account_id) & Job.state.in_(("queued", "running"))
+    if (await session.scalar(select(func.count()).select_from(Job).where(still_open)) or 0) > MAX_OPEN:
+        raise TooMany(f"{MAX_OPEN} of your jobs are not over yet")
 
 
 def after_commit(session: AsyncSession, action: Callable[[], None]) -> None:

@@ -116,6 +116,8 @@ class KillSwitch:
     def _require_right(row: HaltRow, caller: Caller) -> None:
         if (row.account_id is None or row.by_system) and PLATFORM_ROLES.isdisjoint(caller.roles):
             raise Forbidden("only operators and admins may do this")
+        if row.by_system and row.account_id == caller.account_id:
+            raise Forbidden("somebody else looks at what the platform stopped")
 
     async def _record(self, session: AsyncSession, event: str, row: HaltRow, reason: str, actor: str) -> None:
         fields = {"halt": str(row.id), "scope": row.scope, "subject": row.subject, "reason": reason}
@@ -193,7 +195,8 @@ class RiskGate:
         )
 
     async def record_review(self, session: AsyncSession, subject: Caller, note: str, *, actor: str) -> None:
-        """Record that an operator looked at an account's performance, which opens the last cap."""
+        """Record that an operator looked at another's performance, which opens the last cap."""
+        _require_another(subject, actor)
         own = await repository.lock_limits(session, subject.account_id)
         own.reviewed_at = self._market.now()
         await session.flush()
@@ -206,6 +209,7 @@ class RiskGate:
         """Give an account a VaR limit of its own, in USD."""
         if limit < 0:
             raise Invalid("a limit is not negative")
+        _require_another(subject, actor)
         own = await repository.lock_limits(session, subject.account_id)
         before = self._var_limit(own)
         own.var_limit_units = to_units(limit, NOTIONAL_DECIMALS)
@@ -277,3 +281,8 @@ class RiskGate:
             raise NotFound("no such account")
         reviewed = own is not None and own.reviewed_at is not None
         return cap_of(account.opened_at.date(), self._market.today(), reviewed)
+
+
+def _require_another(subject: Caller, actor: str) -> None:
+    if subject.pseudonym == actor:
+        raise Forbidden("nobody sets the limits of their own account")

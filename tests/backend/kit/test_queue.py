@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from backend.kernel.errors import Conflict, Invalid, NotFound
+from backend.kernel.errors import Conflict, Invalid, NotFound, TooMany
 from backend.kit.db import Database
 from backend.kit.models import Job
-from backend.kit.queue import EmbeddedJobs, Handler, JobBoard, JobContext, JobView, run_job, waiting_jobs
+from backend.kit.queue import MAX_OPEN, EmbeddedJobs, Handler, JobBoard, JobContext, JobView, run_job, waiting_jobs
 
 BOARD = JobBoard()
 
@@ -211,6 +211,18 @@ async def test_a_job_is_shown_to_its_owner_only(database: Database) -> None:
         assert (await BOARD.view(session, job_id, 7)).account_id == 7
         with pytest.raises(NotFound):
             await BOARD.view(session, job_id, 8)
+
+
+async def test_one_account_cannot_fill_the_queue(database: Database) -> None:
+    jobs = EmbeddedJobs(database, {})
+    for _ in range(MAX_OPEN):
+        first = await queue(database, jobs, account_id=7)
+    with pytest.raises(TooMany):
+        await queue(database, jobs, account_id=7)
+    assert await queue(database, jobs, account_id=8)
+    async with database.transaction() as session:
+        await BOARD.cancel(session, first, 7)
+    assert await queue(database, jobs, account_id=7)
 
 
 async def pretend_running(database: Database, job_id: str, silent_for: timedelta) -> None:

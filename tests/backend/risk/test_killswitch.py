@@ -1,5 +1,6 @@
 """The kill switch goes one way round, with a reason at every step, and anybody's word is not enough."""
 
+from decimal import Decimal
 from itertools import product
 from pathlib import Path
 
@@ -106,6 +107,18 @@ async def test_its_owner_cannot_have_the_drawdown_measured_afresh(house: House) 
         await house.switch.rearm(session, halt.id, "go on", trader)
         assert before is not None
         assert (await lock_limits(session, trader.account_id)).peak_equity_units == before
+
+
+async def test_nobody_judges_their_own_account(house: House) -> None:
+    operator = await house.trader(1, roles=OPERATOR, reviewed=False)
+    async with house.session() as session:
+        halt = await house.switch.trip_account(session, operator.account_id, operator.address, "drawdown")
+        with pytest.raises(Forbidden):
+            await house.switch.review(session, halt.id, "fine", operator)
+        with pytest.raises(Forbidden):
+            await house.risk.record_review(session, operator, "splendid", actor=operator.pseudonym)
+        with pytest.raises(Forbidden):
+            await house.risk.set_var_limit(session, operator, Decimal(1), actor=operator.pseudonym)
 
 
 async def test_every_move_is_recorded_with_its_reason(house: House) -> None:
