@@ -148,12 +148,13 @@ class Accounts:
 
     async def _admitted(self, session: AsyncSession, address: str) -> Session:
         account = await self._opened(session, address)
-        if address == self._settings.first_admin.lower() and not await repository.administrators(session):
-            await self._change_roles(session, account, frozenset({Role.ADMIN}), SYSTEM_ACCOUNT)
         now, family_id = self._clock.wall(), random_secret()
         expires_at = now + self._settings.refresh_lifetime
         await repository.add_family(session, family_id, account.id, now, expires_at)
         await self._record(session, account.pseudonym, "login", {"method": "eip4361"}, account.pseudonym)
+        # After the account's own record: whoever needs both chains takes the system's last.
+        if address == self._settings.first_admin.lower() and not await repository.administrators(session):
+            await self._change_roles(session, account, frozenset({Role.ADMIN}), SYSTEM_ACCOUNT)
         return await self._issued(session, account, family_id, expires_at)
 
     async def _opened(self, session: AsyncSession, address: str) -> Account:
