@@ -38,6 +38,17 @@ async def switch_state(session: AsyncSession, name: str) -> tuple[SwitchState, i
     return (SwitchState.ARMED, 0) if found is None else (SwitchState(found.state), found.version)
 
 
+async def hold_switch(session: AsyncSession, name: str) -> tuple[SwitchState, int]:
+    """Return what `switch_state` does and keep the switch from moving until the transaction ends."""
+    query = select(Switch.state, Switch.version).where(Switch.name == name).with_for_update(read=True)
+    found = (await session.execute(query)).one_or_none()
+    if found is None:
+        fresh = {"name": name, "state": SwitchState.ARMED.value, "version": 0}
+        await session.execute(insert_once(session, Switch).values(**fresh))
+        found = (await session.execute(query)).one()
+    return SwitchState(found.state), found.version
+
+
 async def lock_switch(session: AsyncSession, name: str) -> Switch:
     """Return a switch, locked until the transaction ends."""
     fresh = {"name": name, "state": SwitchState.ARMED.value, "version": 0}

@@ -69,6 +69,12 @@ class KillSwitch:
         everyone, everyone_version = await repository.switch_state(session, repository.PLATFORM)
         return None if stops(mine) or stops(everyone) else (mine_version, everyone_version)
 
+    async def held_versions(self, session: AsyncSession, account_id: int) -> tuple[int, int] | None:
+        """Return what `versions` does; a trip waits until the transaction ends, so that none is told before a fill."""
+        mine, mine_version = await repository.hold_switch(session, repository.account_switch(account_id))
+        everyone, everyone_version = await repository.hold_switch(session, repository.PLATFORM)
+        return None if stops(mine) or stops(everyone) else (mine_version, everyone_version)
+
     async def halts(self, session: AsyncSession, account_id: int) -> tuple[Halt, ...]:
         """Return what stops an account now."""
         return tuple(repository.halt_of(row) for row in await repository.open_halts(session, account_id))
@@ -170,7 +176,7 @@ class RiskGate:
 
     async def consume(self, session: AsyncSession, approved: ApprovedOrder) -> Refused | None:
         """Use an approval up: None the first time, while the switches are as they were; else why not."""
-        versions = await self._switch.versions(session, approved.cleared.account_id)
+        versions = await self._switch.held_versions(session, approved.cleared.account_id)
         if versions != (approved.account_switch, approved.platform_switch):
             return Refused("halted", "kill_switch", "trading was halted meanwhile")
         if not await repository.use_decision(session, approved.risk_decision):

@@ -5,8 +5,10 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.accounts.types import Role
 from backend.audit.service import AuditJournal
 from backend.decisions.service import PersonIntent
 from backend.execution.service import ExecutionService
@@ -17,6 +19,7 @@ from backend.pipeline.stages import Submission, run
 from backend.proofs.service import EpochService
 from backend.risk.repository import lock_limits
 from backend.risk.service import KillSwitch, RiskGate
+from backend.risk.types import HaltScope
 from tests.backend.pipeline.rooms import INITIAL_CASH, LIMITS, MARKET_DATA, House
 
 # Long enough for a transaction to reach the lock that it waits for.
@@ -105,3 +108,24 @@ async def test_an_order_that_halts_its_account_never_deadlocks_with_a_breach(
         await asyncio.sleep(A_MOMENT)
         await switch.trip_account(session, trader.account_id, trader.address, "VaR above the limit")
     assert await ordered == "kill_switch"
+
+
+@pytest.mark.parametrize("scope", list(HaltScope))
+async def test_a_halt_is_told_only_when_no_fill_can_follow(
+    scope: HaltScope, postgres_database: Database, tmp_path: Path
+) -> None:
+    house = House(postgres_database, tmp_path)
+    trader = await house.trader(roles=frozenset({Role.OPERATOR}))
+
+    async def halt() -> None:
+        async with house.session() as session:
+            await house.switch.trip(session, scope, "enough", trader)
+
+    async with house.session() as session:
+        outcome = await run(Submission(session, trader, "k", PersonIntent("AAPL", "buy", Decimal(1))), house.stages)
+        assert outcome.state == "filled"
+        halted = asyncio.create_task(halt())
+        await asyncio.sleep(A_MOMENT)
+        assert not halted.done()
+    await halted
+    assert (await house.person(trader, "buy", "1")).state == "refused"
