@@ -156,3 +156,13 @@ async def test_a_contract_that_lost_its_code_is_unavailable(chain: RpcChain, loc
     (local_chain.deployments / "Ghost.json").write_text(stored.replace(address, wallet()))
     with pytest.raises(Unavailable, match="no contract answers"):
         await chain.call("Ghost", "getIdentity", wallet())
+
+
+async def test_an_answer_that_cannot_be_read_is_unavailable(chain: RpcChain, local_chain: LocalChain) -> None:
+    stored, other = (local_chain.deployments / "IdentityRegistry.json").read_text(), wallet()
+    # Returns one zero byte, whatever it is asked.
+    local_chain.rpc("anvil_setCode", other, "0x60016000f3")
+    address = local_chain.addresses["IdentityRegistry"].lower()
+    (local_chain.deployments / "Stranger.json").write_text(stored.replace(address, other))
+    with pytest.raises(Unavailable, match="another contract answers"):
+        await chain.call("Stranger", "getIdentity", wallet())

@@ -34,3 +34,10 @@ async def test_a_silent_chain_has_no_opinion() -> None:
     chain.down = True
     with pytest.raises(Unavailable):
         await RegistryGovernance(chain).model_state(SHA256)
+
+
+async def test_a_state_that_there_is_not_is_no_opinion_either() -> None:
+    chain = FakeChain()
+    chain.answer("ModelRegistry", "stateOf", lambda _model: 9)
+    with pytest.raises(Unavailable, match="a state that there is not"):
+        await RegistryGovernance(chain).model_state(SHA256)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from aiohttp import ClientError
+from eth_abi.exceptions import DecodingError
 from eth_utils.address import to_checksum_address
 from hexbytes import HexBytes
 from web3 import AsyncHTTPProvider, AsyncWeb3
@@ -84,7 +85,10 @@ class RpcChain:
             there = returned or (not expected and await self._code(target, block))
         if not there:
             raise Unavailable(f"no contract answers at {target.address} ({contract})")
-        return target.answer(function, len(arguments), bytes(returned))
+        try:
+            return target.answer(function, len(arguments), bytes(returned))
+        except DecodingError as error:
+            raise Unavailable(f"another contract answers at {target.address} ({contract})") from error
 
     async def send(self, role: KeyRole, contract: str, function: str, *arguments: Any) -> Receipt:
         """Send a transaction signed by the role's key, wait for it to be mined and return its receipt."""

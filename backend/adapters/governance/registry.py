@@ -1,6 +1,6 @@
 """The DAO's decisions, read from ModelRegistry."""
 
-from backend.kernel.errors import Invalid
+from backend.kernel.errors import Invalid, Unavailable
 from backend.ports.chain import Chain
 from backend.ports.governance import ModelState
 
@@ -13,7 +13,11 @@ class RegistryGovernance:
 
     async def model_state(self, model_sha256: str) -> ModelState:
         """Return the on-chain state of a model, given its sha256 in hex."""
-        return ModelState(await self._chain.call("ModelRegistry", "stateOf", model_hash(model_sha256)))
+        found = await self._chain.call("ModelRegistry", "stateOf", model_hash(model_sha256))
+        try:
+            return ModelState(found)
+        except ValueError as error:
+            raise Unavailable(f"ModelRegistry answers a state that there is not: {found}") from error
 
 
 def model_hash(model_sha256: str) -> bytes:
