@@ -183,8 +183,7 @@ async def add_role(
     caller: Annotated[Caller, Depends(requires(Role.ADMIN))],
 ) -> AccountOut:
     """Give an account one more role."""
-    known = await accounts.find(session, address=address)
-    return _account(await accounts.set_roles(session, caller, address, known.roles | {body.role}))
+    return _account(await accounts.add_role(session, caller, address, body.role))
 
 
 @router.put("/accounts/{address}/roles")

@@ -135,6 +135,15 @@ class Accounts:
         """Return accounts newest first."""
         return page_of(await repository.accounts_page(session, request), request, lambda account: account.id)
 
+    async def add_role(self, session: AsyncSession, actor: Caller, address: str, role: Role) -> Account:
+        """Give an account one more role."""
+        # Whoever changes roles waits here: what is read below is what they left.
+        await repository.administrators(session)
+        account = await repository.account_by_address(session, address.lower())
+        if account is None:
+            raise NotFound("no such account")
+        return await self.set_roles(session, actor, address, _caller(account).roles | {role})
+
     async def set_roles(self, session: AsyncSession, actor: Caller, address: str, roles: frozenset[Role]) -> Account:
         """Give an account exactly these roles, trader always; raise Conflict rather than lose the last admin."""
         admins = await repository.administrators(session)

@@ -73,3 +73,18 @@ async def test_two_administrators_cannot_both_step_down(site: Site) -> None:
             two.put(f"/api/v1/accounts/{second.address}/roles", json={"roles": []}),
         )
     assert sorted(answer.status_code for answer in answers) == [200, 409]
+
+
+async def test_roles_that_are_given_at_once_are_all_kept(site: Site) -> None:
+    subject = wallet("subject")
+    async with site.browser() as admin, site.browser() as browser:
+        await site.sign_in(browser, subject)
+        await site.sign_in(admin, ADMIN)
+        given = [{"role": role} for role in ("operator", "regulator", "admin")]
+        for _ in range(5):
+            await admin.put(f"/api/v1/accounts/{subject.address}/roles", json={"roles": []})
+            await asyncio.gather(
+                *(admin.post(f"/api/v1/accounts/{subject.address}/roles", json=role) for role in given)
+            )
+            kept = (await browser.get("/api/v1/auth/me")).json()["user"]["roles"]
+            assert kept == ["admin", "operator", "regulator", "trader"]
