@@ -347,6 +347,7 @@ def _proved_roots(old_size: int, size: int, nodes: Sequence[bytes]) -> tuple[byt
 # --- ABI encoding and JSON-RPC ---------------------------------------------------------------------------------------
 
 _ANCHORED = keccak256(b"Anchored(bytes32,uint256,uint64,bytes32,bytes32)")
+_ATTESTED = keccak256(b"Attested(address,uint64,bytes32,bytes32,bytes32,bytes32,uint64,uint256,bytes32)")
 _REJECTED = keccak256(b"PolicyRunRejected(address,string,(bytes4,address,bytes,bytes))")[:4]
 
 
@@ -1051,7 +1052,20 @@ class Examination:
                 raise Failed("the record is not below the named anchor's size")
             if rpc.read(attestor, selector("attestationAt(address,uint64,bytes32)") + arguments)[:32] != expected:
                 raise Failed(f"{rpc.url}: the contract holds another attestation")
+            self._require_attesting_transaction(rpc, claim, expected)
         return f"epoch {claim['epoch']} of {claim['subject']}"
+
+    def _require_attesting_transaction(self, rpc: Rpc, claim: Mapping[str, Any], attestation: bytes) -> None:
+        receipt = rpc.ask("eth_getTransactionReceipt", claim["tx_hash"])
+        topics = [_ATTESTED, *(word(claim[name]) for name in ("subject", "epoch", "policy_id"))]
+        wanted = (claim["attestor"], ["0x" + topic.hex() for topic in topics], "0x" + attestation.hex())
+        logs = receipt.get("logs") if isinstance(receipt, dict) else None
+        for log in logs if isinstance(logs, list) else []:
+            if isinstance(log, dict):
+                address, listed, data = _event(log)
+                if (address, listed, data[:66]) == wanted:
+                    return
+        raise Failed(f"{rpc.url}: tx_hash is not the attestation's transaction")
 
     def _anchored_size(self, rpc: Rpc, index: int) -> int:
         anchor = self.pack["anchor"]

@@ -346,6 +346,15 @@ MATRIX = Matrix(
 COMMITMENT, LIMIT = 0x1234567, 10**20
 
 
+def mined(chain: Any, tx_hash: str, attestation: bytes) -> None:
+    """Put the attestation's transaction on the chain."""
+    signature = "Attested(address,uint64,bytes32,bytes32,bytes32,bytes32,uint64,uint256,bytes32)"
+    topics = [keccak(text=signature), raw(SUBJECT).rjust(32, b"\0"), (17000).to_bytes(32, "big"), POLICY_ID]
+    data = attestation + encode(["bytes32", "bytes32", "uint64", "uint256", "bytes32"], [bytes(32)] * 2 + [3, 1, b""])
+    log = {"address": ATTESTOR, "topics": ["0x" + topic.hex() for topic in topics], "data": "0x" + data.hex()}
+    chain.receipts[tx_hash] = {"blockNumber": "0x9", "logs": [log]}
+
+
 @pytest.fixture
 def attested(make_log: Any, chain: Any) -> dict[str, Any]:
     """Return a pack with an attestation, and put it on the chain."""
@@ -381,6 +390,7 @@ def attested(make_log: Any, chain: Any) -> dict[str, Any]:
     asked = encode(["address", "uint64", "bytes32"], [SUBJECT, 17000, POLICY_ID])
     stored = attestation_id(statement.context, COMMITMENT, returns_id(MATRIX))
     chain.answer_call(ATTESTOR, selector("attestationAt(address,uint64,bytes32)") + asked, stored)
+    mined(chain, str(part["tx_hash"]), stored)
     return pack
 
 
@@ -437,6 +447,8 @@ def test_a_claim_with_another_public_input_is_refused(
         ("anchor_index", 2, {"VaR proof", "VaR binding"}),
         ("position_commitment", "0x" + "09" * 32, {"VaR proof", "VaR binding"}),
         ("returns_id", "0x" + "09" * 32, {"VaR proof", "VaR binding"}),
+        ("tx_hash", "0x" + "09" * 32, {"VaR binding"}),
+        ("tx_hash", "0x" + "7a" * 32, {"VaR binding"}),
     ],
 )
 def test_a_claim_bound_to_something_else_is_refused(
@@ -514,6 +526,7 @@ def test_an_attestation_under_another_anchor_of_the_log_is_bound(
     asked = encode(["address", "uint64", "bytes32"], [SUBJECT, 17000, POLICY_ID])
     stored = attestation_id(ctx, COMMITMENT, returns_id(MATRIX))
     chain.answer_call(ATTESTOR, selector("attestationAt(address,uint64,bytes32)") + asked, stored)
+    mined(chain, str(part["tx_hash"]), stored)
     report = check(attested | {"var": part}, rpc_urls=[serve(chain)], attestor=ATTESTOR)
     assert result(report, "VaR binding") == "pass"
 
