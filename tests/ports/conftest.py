@@ -77,11 +77,11 @@ class LocalChain:
 
 
 def anvil_binary() -> str:
-    """Return the node's program; skip with the way to get it when it is missing."""
+    """Return the node's program; fail with the way to get it when it is missing."""
     found = next(iter(sorted(Path("node_modules/@foundry-rs").glob("anvil-*/bin/anvil"))), None)
     path = str(found) if found else shutil.which("anvil")
     if path is None or not (ARTIFACTS / "PolicyEngine.sol").is_dir():
-        pytest.skip("needs anvil and the built contracts: make setup")
+        pytest.fail("anvil or the built contracts are missing: run `make setup build`")
     return path
 
 

@@ -1,0 +1,293 @@
+"""The verifier's checks of a VaR attestation, against a toy key and a chain that answers what a test sets."""
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+from py_ecc import optimized_bn128 as bn
+
+from backend.kernel.canonical import canonical_json, decimal_string, decode_bytes, encode_bytes
+from backend.kernel.field import limbs
+from backend.proofs.engine.claim import attestation_id, context, fold, public_inputs
+from backend.proofs.engine.returns import pack_returns, returns_id, universe_id
+from backend.proofs.types import Binding, Matrix, Statement
+from backend.transparency.engine import verifier
+from backend.transparency.engine.verifier import Failed, Report, verify
+
+VECTOR = json.loads((Path(__file__).parents[2] / "vectors" / "var_claim.json").read_text())
+LOCAL: dict[str, Any] = {"contract": "0x" + "c0" * 20, "chain_id": 42069, "timeout": 5.0}
+SUBJECT, ENGINE, GATE, RELAY = ("0x" + part * 20 for part in ("5b", "e1", "9a", "4e"))
+ATTESTOR, GROTH16, POLICY_ID = "0x" + "a7" * 20, "0x" + "67" * 20, b"p".ljust(32, b"\0")
+POLICY_CONTRACT = "0x" + "70" * 20
+
+
+def check(pack: object, **named: Any) -> Report:
+    return verify(json.dumps(pack).encode(), **(LOCAL | named))
+
+
+def result(report: Report, name: str) -> str:
+    return next(item.result for item in report.checks if item.name == name)
+
+
+def failed(report: Report) -> set[str]:
+    return {item.name for item in report.checks if item.result == "fail"}
+
+
+def raw(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+def selector(signature: str) -> bytes:
+    return keccak(signature.encode())[:4]
+
+
+ORDER = bn.curve_order
+
+
+def g1_bytes(scalar: int) -> bytes:
+    x, y = bn.normalize(bn.multiply(bn.G1, scalar % ORDER))
+    return int(x).to_bytes(32, "big") + int(y).to_bytes(32, "big")
+
+
+def g2_bytes(scalar: int) -> bytes:
+    x, y = bn.normalize(bn.multiply(bn.G2, scalar % ORDER))
+    parts = (x.coeffs[1], x.coeffs[0], y.coeffs[1], y.coeffs[0])
+    return b"".join(int(part).to_bytes(32, "big") for part in parts)
+
+
+ALPHA, BETA, GAMMA, DELTA, IC = 11, 13, 17, 19, (23, 29, 31, 37)
+KEY = g1_bytes(ALPHA) + b"".join(map(g2_bytes, (BETA, GAMMA, DELTA))) + b"".join(map(g1_bytes, IC))
+
+
+def simulated_proof(inputs: tuple[int, ...]) -> bytes:
+    """Return a proof made with the key's trapdoor: A = a, B = b, C = (ab - alpha beta - ic gamma) / delta."""
+    a, b = 41, 43
+    combined = IC[0] + sum(scalar * value for scalar, value in zip(IC[1:], inputs, strict=True))
+    c = (a * b - ALPHA * BETA - combined * GAMMA) * pow(DELTA, -1, ORDER)
+    return g1_bytes(a) + g2_bytes(b) + g1_bytes(c)
+
+
+MATRIX = Matrix(
+    universe_id=universe_id(["AAPL", "MSFT"]),
+    epoch=17000,
+    prices=(1872500, 99900),
+    packed=pack_returns([[12000, -5000], [-31000, 400], [0, -1]]),
+)
+COMMITMENT, LIMIT = 0x1234567, 10**20
+
+
+def mined(chain: Any, tx_hash: str, attestation: bytes) -> None:
+    """Put the attestation's transaction on the chain."""
+    signature = "Attested(address,uint64,bytes32,bytes32,bytes32,bytes32,uint64,uint256,bytes32)"
+    topics = [keccak(text=signature), raw(SUBJECT).rjust(32, b"\0"), (17000).to_bytes(32, "big"), POLICY_ID]
+    data = attestation + encode(["bytes32", "bytes32", "uint64", "uint256", "bytes32"], [bytes(32)] * 2 + [3, 1, b""])
+    log = {"address": ATTESTOR, "topics": ["0x" + topic.hex() for topic in topics], "data": "0x" + data.hex()}
+    chain.receipts[tx_hash] = {"blockNumber": "0x9", "logs": [log]}
+
+
+@pytest.fixture
+def attested(make_log: Any, chain: Any) -> dict[str, Any]:
+    """Return a pack with an attestation, and put it on the chain."""
+    word = "0x" + COMMITMENT.to_bytes(32, "big").hex()
+    record = {"event": "epoch.closed", "subject": SUBJECT, "epoch": 17000, "position_commitment": word}
+    log = make_log([{"event": "account.opened"}, record])
+    binding = Binding(42069, raw(ATTESTOR), raw(SUBJECT), 17000, POLICY_ID, bytes(32), log.log_id, 3)
+    statement = Statement(
+        context(binding), COMMITMENT, *limbs(MATRIX.universe_id), *limbs(returns_id(MATRIX)), LIMIT, 777, 888, 0
+    )
+    rows = [[12000, -5000], [-31000, 400], [0, -1]]
+    statement = replace(statement, e=fold(MATRIX.prices, rows, 777, 888))
+    part = {
+        "attestor": ATTESTOR,
+        "subject": SUBJECT,
+        "epoch": 17000,
+        "policy_id": "0x" + POLICY_ID.hex(),
+        "previous": "0x" + "00" * 32,
+        "anchor_index": 3,
+        "position_commitment": word,
+        "returns_id": "0x" + returns_id(MATRIX).hex(),
+        "returns_cid": "",
+        "public_inputs": ["0x" + value.to_bytes(32, "big").hex() for value in statement.values()],
+        "proof": "0x" + simulated_proof(public_inputs(statement)).hex(),
+        "tx_hash": "0x" + "7d" * 32,
+    }
+    pack: dict[str, Any] = log.pack({1: ["event", "subject", "epoch", "position_commitment"]}, heads=False, var=part)
+    chain.anchor(pack)
+    policy = ["bytes32", "uint16", "uint16", "uint16", "uint256", "uint256", "bytes32", "bytes32", "address"]
+    values = [MATRIX.universe_id, 2, 3, 1, LIMIT, 0, bytes(32), keccak(KEY), GROTH16]
+    chain.answer_call(ATTESTOR, selector("policyOf(bytes32)") + POLICY_ID, encode(policy, values))
+    chain.answer_call(GROTH16, selector("verifyingKey()"), encode(["bytes"], [KEY]))
+    asked = encode(["address", "uint64", "bytes32"], [SUBJECT, 17000, POLICY_ID])
+    stored = attestation_id(statement.context, COMMITMENT, returns_id(MATRIX))
+    chain.answer_call(ATTESTOR, selector("attestationAt(address,uint64,bytes32)") + asked, stored)
+    mined(chain, str(part["tx_hash"]), stored)
+    return pack
+
+
+@pytest.fixture
+def returns_path(tmp_path: Path) -> Path:
+    content: dict[str, str | int | list[str]] = {
+        "universe": ["AAPL", "MSFT"],
+        "epoch": 17000,
+        "prices": ["187.25", "9.99"],
+        "returns": encode_bytes(MATRIX.packed),
+        "v": 1,
+    }
+    path = tmp_path / "returns.json"
+    path.write_bytes(canonical_json(content))
+    return path
+
+
+def test_an_attestation_is_verified_whole(attested: dict[str, Any], chain: Any, serve: Any, returns_path: Path) -> None:
+    report = check(attested, rpc_urls=[serve(chain)], attestor=ATTESTOR, returns_path=returns_path)
+    assert not failed(report)
+    assert (result(report, "VaR proof"), result(report, "VaR binding")) == ("pass", "pass")
+
+
+def test_what_is_not_named_is_skipped(attested: dict[str, Any], chain: Any, serve: Any) -> None:
+    report = check(attested, rpc_urls=[serve(chain)])
+    assert (result(report, "VaR proof"), result(report, "VaR binding")) == ("skipped", "skipped")
+    report = check(attested, rpc_urls=[serve(chain)], attestor=ATTESTOR)
+    assert (result(report, "VaR proof"), result(report, "VaR binding")) == ("skipped", "pass")
+    assert result(check(attested, attestor=ATTESTOR), "VaR binding") == "skipped"
+
+
+def changed_word(text: str) -> str:
+    return text[:-1] + ("0" if text[-1] != "0" else "1")
+
+
+@pytest.mark.parametrize("at", range(10))
+def test_a_claim_with_another_public_input_is_refused(
+    at: int, attested: dict[str, Any], chain: Any, serve: Any, returns_path: Path
+) -> None:
+    inputs = attested["var"]["public_inputs"]
+    inputs[at] = changed_word(inputs[at])
+    report = check(attested, rpc_urls=[serve(chain)], attestor=ATTESTOR, returns_path=returns_path)
+    assert failed(report) == {"VaR proof"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fails"),
+    [
+        ("attestor", GATE, {"VaR proof", "VaR binding"}),
+        ("subject", RELAY, {"VaR proof", "VaR binding"}),
+        ("epoch", 17001, {"VaR proof", "VaR binding"}),
+        ("policy_id", "0x" + "09" * 32, {"VaR proof", "VaR binding"}),
+        ("previous", "0x" + "09" * 32, {"VaR proof", "VaR binding"}),
+        ("anchor_index", 2, {"VaR proof", "VaR binding"}),
+        ("position_commitment", "0x" + "09" * 32, {"VaR proof", "VaR binding"}),
+        ("returns_id", "0x" + "09" * 32, {"VaR proof", "VaR binding"}),
+        ("tx_hash", "0x" + "09" * 32, {"VaR binding"}),
+        ("tx_hash", "0x" + "7a" * 32, {"VaR binding"}),
+    ],
+)
+def test_a_claim_bound_to_something_else_is_refused(
+    name: str, value: object, fails: set[str], attested: dict[str, Any], chain: Any, serve: Any, returns_path: Path
+) -> None:
+    attested["var"][name] = value
+    report = check(attested, rpc_urls=[serve(chain)], attestor=ATTESTOR, returns_path=returns_path)
+    assert failed(report) == fails
+
+
+def test_another_proof_is_refused(attested: dict[str, Any], chain: Any, serve: Any, returns_path: Path) -> None:
+    url = serve(chain)
+    good = raw(attested["var"]["proof"])
+    other = good[:192] + g1_bytes(5)
+    off_curve = good[:-1] + bytes([good[-1] ^ 1])
+    above = (bn.field_modulus + 1).to_bytes(32, "big") + good[32:]
+    for proof in (other, off_curve, above):
+        attested["var"]["proof"] = "0x" + proof.hex()
+        report = check(attested, rpc_urls=[url], attestor=ATTESTOR, returns_path=returns_path)
+        assert failed(report) == {"VaR proof"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prices": ["187.26", "9.99"]},
+        {"epoch": 17001},
+        {"universe": ["MSFT", "AAPL"]},
+        {"returns": encode_bytes(bytes(18))},
+        {"returns": encode_bytes(MATRIX.packed[:-1])},
+        {"v": 2},
+        {"prices": ["187.25001", "9.99"]},
+    ],
+)
+def test_other_returns_are_refused(
+    change: dict[str, Any], attested: dict[str, Any], chain: Any, serve: Any, returns_path: Path
+) -> None:
+    returns_path.write_bytes(canonical_json(json.loads(returns_path.read_text()) | change))
+    report = check(attested, rpc_urls=[serve(chain)], attestor=ATTESTOR, returns_path=returns_path)
+    assert failed(report) == {"VaR proof"}
+
+
+def test_a_key_that_is_not_the_policys_or_can_be_forged_is_refused(
+    attested: dict[str, Any], chain: Any, serve: Any, returns_path: Path
+) -> None:
+    other = KEY[:-64] + g1_bytes(99)
+    chain.answer_call(GROTH16, selector("verifyingKey()"), encode(["bytes"], [other]))
+    report = check(attested, rpc_urls=[serve(chain)], attestor=ATTESTOR, returns_path=returns_path)
+    assert failed(report) == {"VaR proof"}
+    for forgeable in (KEY[:320] + KEY[192:320] + KEY[448:], KEY[:320] + g2_bytes(1) + KEY[448:]):
+        with pytest.raises(Failed, match="second phase"):
+            verifier.require_groth16(forgeable, bytes(256), (1, 2, 3))
+
+
+def test_a_record_that_the_named_anchor_does_not_hold_is_refused(
+    attested: dict[str, Any], chain: Any, serve: Any
+) -> None:
+    # The same record, attested under an earlier anchor of the log that ends before it.
+    earlier = json.loads(json.dumps(attested))
+    earlier["anchor"]["size"] = 2
+    chain.anchor(earlier, index=2)
+    attested["var"]["anchor_index"] = 2
+    report = check(attested, rpc_urls=[serve(chain)], attestor=ATTESTOR)
+    detail = next(item.detail for item in report.checks if item.name == "VaR binding")
+    assert "not below the named anchor" in detail
+
+
+def test_an_attestation_under_another_anchor_of_the_log_is_bound(
+    attested: dict[str, Any], make_log: Any, chain: Any, serve: Any
+) -> None:
+    chain.anchor(attested, index=2)
+    part = attested["var"] | {"anchor_index": 2}
+    log_id = raw(attested["anchor"]["log_id"])
+    ctx = context(Binding(42069, raw(ATTESTOR), raw(SUBJECT), 17000, POLICY_ID, bytes(32), log_id, 2))
+    asked = encode(["address", "uint64", "bytes32"], [SUBJECT, 17000, POLICY_ID])
+    stored = attestation_id(ctx, COMMITMENT, returns_id(MATRIX))
+    chain.answer_call(ATTESTOR, selector("attestationAt(address,uint64,bytes32)") + asked, stored)
+    mined(chain, str(part["tx_hash"]), stored)
+    report = check(attested | {"var": part}, rpc_urls=[serve(chain)], attestor=ATTESTOR)
+    assert result(report, "VaR binding") == "pass"
+
+
+def test_an_epoch_that_was_closed_twice_is_refused(attested: dict[str, Any], make_log: Any, chain: Any) -> None:
+    closed = {name: field["value"] for name, field in attested["entries"][0]["disclosed"].items()}
+    second = closed | {"position_commitment": "0x" + "09" * 32}
+    pack = make_log([{"event": "account.opened"}, closed, second])
+    shown = {1: list(closed), 2: list(second)}
+    report = check(pack.pack(shown, heads=False, var=attested["var"]), attestor=ATTESTOR)
+    assert failed(report) == {"VaR binding"}
+
+
+def test_the_published_claim_verifies_in_its_parts() -> None:
+    statement = [int(value, 16) for value in VECTOR["statement"].values()]
+    inputs = verifier.public_inputs(statement)
+    assert [f"0x{value:064x}" for value in inputs] == VECTOR["proof_inputs"]
+    packed = decode_bytes(VECTOR["returns"])
+    width = len(VECTOR["tickers"])
+    prices = [decimal_string(Decimal(units).scaleb(-4)) for units in VECTOR["prices_units"]]
+    content = {"universe": VECTOR["tickers"], "epoch": VECTOR["epoch"], "prices": prices, "v": 1}
+    market = verifier.read_returns(canonical_json(content | {"returns": encode_bytes(packed)}))
+    assert "0x" + market.universe_id.hex() == VECTOR["universe_id"]
+    assert "0x" + market.returns_id.hex() == VECTOR["returns_id"]
+    assert (len(market.prices), len(market.rows)) == (width, 90)
+    assert verifier.fold(market.prices, market.rows, statement[7], statement[8]) == statement[9]
+    verifier.require_groth16(raw(VECTOR["verifying_key"]), raw(VECTOR["proof"]), inputs)
+    with pytest.raises(Failed, match="does not verify"):
+        verifier.require_groth16(raw(VECTOR["verifying_key"]), raw(VECTOR["proof"]), (inputs[0], inputs[1], 1))
