@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -35,6 +36,8 @@ G2_GENERATOR = bytes.fromhex(
     "12c85ea5db8c6deb4aab71808dcb408fe3d1e7690c43d37b4ce6cc0166fa7daa"
 )
 GAMMA, DELTA, IC = slice(192, 320), slice(320, 448), 448
+VAR_INPUTS = 3  # z, y, x
+VERIFIER_NAME = re.compile(r"VarVerifier\w*", re.ASCII)
 
 
 class PlanRefused(Exception):
@@ -138,6 +141,8 @@ class Plan:
         """Raise PlanRefused where a key is public or a verifying key proves anything."""
         for verifier in self.verifiers:
             refuse_forgeable(verifier)
+        if len(set(self.voters)) < len(self.voters):
+            raise PlanRefused("a voter is named twice: each has one share")
         if chain_id in LOCAL_CHAIN_IDS:
             return
         known = sorted({deployer.lower(), *self.roles.values(), *self.voters} & ANVIL_ACCOUNTS)
@@ -146,6 +151,8 @@ class Plan:
         insecure = sorted(verifier.name for verifier in self.verifiers if verifier.insecure)
         if insecure:
             raise PlanRefused(f"INSECURE verifying keys are refused on chain {chain_id}: {', '.join(insecure)}")
+        if not self.voters:
+            raise PlanRefused(f"without voters nobody could ever decide anything on chain {chain_id}")
         if self.log or self.universe or self.var_policies:
             raise PlanRefused(f"logs, universes and VaR policies are registered by governance on chain {chain_id}")
 
@@ -153,7 +160,7 @@ class Plan:
 def refuse_forgeable(verifier: Verifier) -> None:
     """Raise PlanRefused for a key of the wrong length, or one with which anyone proves anything."""
     key = verifier.key
-    if len(key) < IC + 64 or len(key) % 64:
+    if len(key) != IC + 64 * (VAR_INPUTS + 1):
         raise PlanRefused(f"the verifying key of {verifier.name} has a length of {len(key)} bytes")
     # Without a second phase gamma = delta (or delta = generator), and every statement has a proof.
     if key[GAMMA] == key[DELTA] or key[DELTA] == G2_GENERATOR:
@@ -174,7 +181,12 @@ def _address(text: str) -> str:
 
 
 def _verifier(name: str, given: Mapping[str, Any]) -> Verifier:
-    return Verifier(name, _bytes(given["key"]), bool(given.get("insecure", False)))
+    # The name becomes a file beside the platform's own
+    if not VERIFIER_NAME.fullmatch(name):
+        raise PlanRefused(f"a verifier is called VarVerifier and more letters or digits, not {name!r}")
+    if not isinstance(given["insecure"], bool):
+        raise PlanRefused(f"whether the verifying key of {name} is insecure is true or false")
+    return Verifier(name, _bytes(given["key"]), given["insecure"])
 
 
 def _var_policy(given: Mapping[str, Any]) -> VarPolicy:

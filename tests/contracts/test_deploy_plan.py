@@ -10,20 +10,21 @@ from scripts.deploy._plan import ANVIL_ACCOUNTS, DELTA, G2_GENERATOR, GAMMA, ROL
 MAINNET = 10
 LOCAL = 42069
 DEPLOYER = "0x" + "de" * 20
+VOTER = "0x" + "70" * 20
 
 
 def plan(**changes: Any) -> str:
     """Return a plan's text, with the given parts in place of its own."""
     roles = {role: "0x" + f"{place + 1:02x}" * 20 for place, role in enumerate(ROLES)}
-    return json.dumps({"roles": roles, "voters": [], "out": "deployments/test"} | changes)
+    return json.dumps({"roles": roles, "voters": [VOTER], "out": "deployments/test"} | changes)
 
 
 def key(**parts: bytes) -> dict[str, Any]:
     """Return a verifier with a key whose gamma and delta are the given ones."""
-    body = bytearray(i * 7 % 251 for i in range(448 + 128))
+    body = bytearray(i * 7 % 251 for i in range(448 + 256))
     body[GAMMA] = parts.get("gamma", b"\x01" * 128)
     body[DELTA] = parts.get("delta", b"\x02" * 128)
-    return {"key": "0x" + body.hex()}
+    return {"key": "0x" + body.hex(), "insecure": False}
 
 
 @pytest.mark.parametrize("chain_id", [31337, LOCAL])
@@ -57,8 +58,13 @@ def test_an_insecure_verifying_key_stays_on_local_chains() -> None:
 
 @pytest.mark.parametrize(
     "forgeable",
-    [key(gamma=b"\x03" * 128, delta=b"\x03" * 128), key(delta=G2_GENERATOR), {"key": "0x" + "11" * 100}],
-    ids=["gamma is delta", "delta is the generator", "too short"],
+    [
+        key(gamma=b"\x03" * 128, delta=b"\x03" * 128),
+        key(delta=G2_GENERATOR),
+        key() | {"key": "0x" + "11" * 100},
+        key() | {"key": key()["key"] + "11" * 64},
+    ],
+    ids=["gamma is delta", "delta is the generator", "too short", "four inputs"],
 )
 @pytest.mark.parametrize("chain_id", [LOCAL, MAINNET])
 def test_a_key_with_which_anything_can_be_proved_is_refused_everywhere(
@@ -75,6 +81,19 @@ def test_logs_universes_and_policies_are_left_to_governance_off_a_local_chain() 
         logged.refuse_unsafe(MAINNET, DEPLOYER)
 
 
+def test_a_platform_that_nobody_could_govern_stays_on_local_chains() -> None:
+    orphan = Plan.from_json(plan(voters=[]))
+    orphan.refuse_unsafe(LOCAL, DEPLOYER)
+    with pytest.raises(PlanRefused, match="without voters nobody could ever decide anything on chain 10"):
+        orphan.refuse_unsafe(MAINNET, DEPLOYER)
+
+
+@pytest.mark.parametrize("chain_id", [LOCAL, MAINNET])
+def test_a_voter_named_twice_is_refused(chain_id: int) -> None:
+    with pytest.raises(PlanRefused, match="named twice"):
+        Plan.from_json(plan(voters=[VOTER, VOTER.upper().replace("0X", "0x")])).refuse_unsafe(chain_id, DEPLOYER)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -86,6 +105,10 @@ def test_logs_universes_and_policies_are_left_to_governance_off_a_local_chain() 
         (plan(voters=["0x" + "00" * 20]), "zero address"),
         (plan(log={"origin": "a", "public_key": "0x00"}), "expected 32 bytes"),
         (plan(max_notional_usd="a lot"), "malformed"),
+        (plan(verifiers={"VarVerifier": {"key": "0x00"}}), "lacks 'insecure'"),
+        (plan(verifiers={"VarVerifier": key() | {"insecure": 0}}), "true or false"),
+        (plan(verifiers={"AuditAnchor": key()}), "not 'AuditAnchor'"),
+        (plan(verifiers={"VarVerifier/../../x": key()}), "a verifier is called VarVerifier"),
     ],
 )
 def test_a_malformed_plan_is_refused_with_its_reason(text: str, reason: str) -> None:

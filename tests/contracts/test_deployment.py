@@ -42,7 +42,7 @@ ORIGIN, LOG_KEY = "refi.trading/test", bytes(range(32))
 NONE = (0, bytes(32), bytes(32))
 PAYLOAD = "(bytes4,address,bytes,bytes)"
 REJECTED = "0x" + keccak(text=f"PolicyRunRejected(address,string,{PAYLOAD})")[:4].hex()
-VERIFYING_KEY = bytes(i * 7 % 251 for i in range(448 + 128))
+VERIFYING_KEY = bytes(i * 7 % 251 for i in range(448 + 256))
 
 
 @dataclass(frozen=True, slots=True)
