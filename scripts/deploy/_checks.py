@@ -7,7 +7,16 @@ from eth_utils.crypto import keccak
 
 from ._contracts import Artifact
 from ._plan import LOCAL_CHAIN_IDS, Plan
-from ._wiring import ENGINE_ROLES, ISSUER_FUNCTIONS, OWNED, SUBMIT_ORDER, log_id
+from ._wiring import (
+    ENGINE_ROLES,
+    ISSUER_FUNCTIONS,
+    KYC,
+    OWNED,
+    SUBMIT_ORDER,
+    TIMELOCK_DELAY_SECONDS,
+    USD_SCALE,
+    log_id,
+)
 
 
 def faults(contracts: Mapping[str, Any], records: Mapping[str, Any], plan: Plan, deployer: str) -> list[str]:
@@ -32,6 +41,7 @@ def role_faults(contracts: Mapping[str, Any], plan: Plan, deployer: str) -> Iter
 
 def expectations(contracts: Mapping[str, Any], plan: Plan, deployer: str) -> Iterator[tuple[str, str, list[Any], Any]]:
     """Yield (contract, function, arguments, expected answer)."""
+    yield from _wires(contracts, plan)
     roles, timelock, governor = plan.roles, contracts["RefiTimelock"], contracts["RefiGovernor"]
     engine = contracts["PolicyEngine"]
     is_local = engine.provider.chain_id in LOCAL_CHAIN_IDS
@@ -66,6 +76,28 @@ def expectations(contracts: Mapping[str, Any], plan: Plan, deployer: str) -> Ite
         for function in functions:
             arguments = [contracts[registry].address, keccak(text=function)[:4]]
             yield "PolicyEngine", "getPolicies", arguments, [contracts["IssuerSenderPolicy"].address]
+
+
+def _wires(contracts: Mapping[str, Any], plan: Plan) -> Iterator[tuple[str, str, list[Any], Any]]:
+    # Immutables and settings that the comparison of code does not see
+    engine, gate = contracts["PolicyEngine"].address, contracts["OrderGate"].address
+    for name in ("OrderGate", *ISSUER_FUNCTIONS):
+        yield name, "getPolicyEngine", [], engine
+    for policy in ("Pause", "AuthorizedSender", "CredentialValidator", "Volume", "ApprovedModel"):
+        yield f"{policy}Policy", "policyEngine", [], engine
+    yield "PolicyEngine", "getExtractor", [SUBMIT_ORDER], contracts["OrderExtractor"].address
+    yield "PolicyEngine", "defaultAllows", [], False
+    yield "PolicyEngine", "isAttached", [gate], True
+    yield "ApprovedModelPolicy", "modelRegistry", [], contracts["ModelRegistry"].address
+    yield "VolumePolicy", "getMax", [], int(plan.max_notional_usd * USD_SCALE)
+    yield "CredentialValidatorPolicy", "getCredentialRequirementIds", [], [KYC]
+    yield "RefiGovernor", "timelock", [], contracts["RefiTimelock"].address
+    yield "RefiGovernor", "token", [], contracts["RefiToken"].address
+    yield "RefiTimelock", "getMinDelay", [], TIMELOCK_DELAY_SECONDS
+    yield "VarAttestor", "ORACLE", [], contracts["ReturnsOracle"].address
+    yield "VarAttestor", "ANCHOR", [], contracts["AuditAnchor"].address
+    for verifier in plan.verifiers:
+        yield verifier.name, "verifyingKey", [], verifier.key
 
 
 def _comparable(value: Any) -> Any:

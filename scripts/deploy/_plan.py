@@ -167,6 +167,12 @@ def refuse_forgeable(verifier: Verifier) -> None:
         raise PlanRefused(f"the verifying key of {verifier.name} has no second phase: anything could be proved")
 
 
+def refuse_foreign(out: Path) -> None:
+    """Raise PlanRefused for a folder that holds more than a deployment: writing replaces it as a whole."""
+    if out.exists() and (not out.is_dir() or any(path.suffix != ".json" or path.is_dir() for path in out.iterdir())):
+        raise PlanRefused(f"{out} holds more than a deployment, which would be lost")
+
+
 def _bytes(text: str, length: int = 0) -> bytes:
     value = bytes.fromhex(text.removeprefix("0x"))
     if length and len(value) != length:

@@ -7,7 +7,7 @@ from ape import accounts, chain
 
 from ._checks import faults
 from ._contracts import ROOT, Deployment
-from ._plan import LOCAL_CHAIN_IDS, Plan, PlanRefused
+from ._plan import LOCAL_CHAIN_IDS, Plan, PlanRefused, refuse_foreign
 from ._wiring import deploy_everything
 
 
@@ -27,6 +27,7 @@ def deploy(plan: Plan) -> None:
     """Deploy, check, and only then write the deployment down."""
     deployer = deployer_of(plan, chain.chain_id)
     plan.refuse_unsafe(chain.chain_id, str(deployer.address))
+    refuse_foreign(ROOT / plan.out)
     at = Deployment(deployer, chain.chain_id)
     deploy_everything(at, plan)
     found = faults(at.contracts, at.records, plan, str(deployer.address))

@@ -1,11 +1,12 @@
 """What a deployment plan refuses before anything is sent."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.deploy._plan import ANVIL_ACCOUNTS, DELTA, G2_GENERATOR, GAMMA, ROLES, Plan, PlanRefused
+from scripts.deploy._plan import ANVIL_ACCOUNTS, DELTA, G2_GENERATOR, GAMMA, ROLES, Plan, PlanRefused, refuse_foreign
 
 MAINNET = 10
 LOCAL = 42069
@@ -114,3 +115,14 @@ def test_a_voter_named_twice_is_refused(chain_id: int) -> None:
 def test_a_malformed_plan_is_refused_with_its_reason(text: str, reason: str) -> None:
     with pytest.raises(PlanRefused, match=reason):
         Plan.from_json(text)
+
+
+def test_only_a_deployment_is_replaced(tmp_path: Path) -> None:
+    refuse_foreign(tmp_path / "none")
+    refuse_foreign(tmp_path)
+    (tmp_path / "AuditAnchor.json").write_text("{}")
+    refuse_foreign(tmp_path)
+    (tmp_path / "AuditAnchor.sol").write_text("")
+    for out in (tmp_path, tmp_path / "AuditAnchor.sol"):
+        with pytest.raises(PlanRefused, match="holds more than a deployment"):
+            refuse_foreign(out)

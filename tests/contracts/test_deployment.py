@@ -213,6 +213,23 @@ def test_a_deployment_is_read_back_as_planned_until_somebody_changes_it(platform
     assert "PausePolicy.paused" in spoilt.stderr + spoilt.stdout
 
 
+def test_contracts_wired_to_others_are_found_out_though_their_code_is_right(platform: Platform) -> None:
+    attestor = json.loads((platform.folder / "VarAttestor.json").read_text())
+    creation = json.loads((ROOT / ".refi" / "forge" / "out" / "VarAttestor.sol" / "VarAttestor.json").read_text())
+    factory = platform.web3.eth.contract(abi=attestor["abi"], bytecode=creation["bytecode"]["object"])
+    owner, stranger = platform.web3.eth.accounts[0], PEOPLE["stranger"].address
+    sent = factory.constructor(owner, stranger, platform.contract("AuditAnchor").address).transact({"from": owner})
+    other = platform.web3.eth.wait_for_transaction_receipt(sent)["contractAddress"]
+    assert other is not None
+    platform.ask("anvil_setCode", attestor["address"], platform.web3.eth.get_code(other).to_0x_hex())
+
+    spoilt = ape("verify", platform.url, platform.plan)
+
+    assert spoilt.returncode != 0
+    assert "VarAttestor.ORACLE" in spoilt.stderr + spoilt.stdout
+    assert "VarAttestor: the code" not in spoilt.stderr + spoilt.stdout
+
+
 def test_a_failed_deployment_leaves_the_one_before_in_place(platform: Platform) -> None:
     before = sorted(path.name for path in platform.folder.iterdir())
     broken = platform.plan.with_name("broken.json")
