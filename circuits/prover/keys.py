@@ -77,11 +77,16 @@ def packed_key(key: groth16py.VerifyingKey) -> bytes:
 
 
 def refuse_forgeable(packed: bytes) -> None:
-    """Raise KeyRefused for a key with gamma = delta or delta = the generator: its second phase never happened."""
-    gamma, delta = packed[192:320], packed[320:448]
+    """Raise KeyRefused for a key with gamma = delta or delta = the generator: its second phase never happened.
+
+    Only x is compared: gamma = -delta is as bad, and so is a point at infinity (zeros).
+    """
+    gamma, delta = packed[192:256], packed[320:384]
+    if not any(gamma) or not any(delta):
+        raise KeyRefused("gamma or delta is the point at infinity: every statement could be proved with this key")
     if gamma == delta:
         raise KeyRefused("gamma equals delta: every statement could be proved with this key")
-    if delta == b"".join(word.to_bytes(32, "big") for word in G2_GENERATOR):
+    if delta == b"".join(word.to_bytes(32, "big") for word in G2_GENERATOR[:2]):
         raise KeyRefused("delta is the generator: every statement could be proved with this key")
 
 

@@ -89,23 +89,23 @@ contract Groth16Verifier is IGroth16Verifier {
         }
     }
 
-    /// @dev With gamma = delta, or delta = the generator, anyone can prove anything: a key without a second phase.
+    /// @dev With gamma = delta, gamma = -delta, either at infinity, or delta = the generator, anyone can prove anything: a
+    /// key without a second phase, or worse. A point and its negative share the x that is compared.
     function _refuseForgeable(bytes memory key) private pure {
         bytes32 gamma;
         bytes32 delta;
         assembly ("memory-safe") {
-            gamma := keccak256(add(key, 224), 128)
-            delta := keccak256(add(key, 352), 128)
+            gamma := keccak256(add(key, 224), 64)
+            delta := keccak256(add(key, 352), 64)
         }
-        // EIP-197: the generator of G2
+        // EIP-197: the x of G2's generator, and of the point at infinity
         bytes32 generator = keccak256(
             abi.encode(
                 0x198e9393920d483a7260bfb731fb5d25f1aa493335a9e71297e485b7aef312c2,
-                0x1800deef121f1e76426a00665e5c4479674322d4f75edadd46debd5cd992f6ed,
-                0x090689d0585ff075ec9e99ad690c3395bc4b313370b38ef355acdadcd122975b,
-                0x12c85ea5db8c6deb4aab71808dcb408fe3d1e7690c43d37b4ce6cc0166fa7daa
+                0x1800deef121f1e76426a00665e5c4479674322d4f75edadd46debd5cd992f6ed
             )
         );
-        if (gamma == delta || delta == generator) revert ForgeableKey();
+        bytes32 infinity = keccak256(new bytes(64));
+        if (gamma == delta || gamma == infinity || delta == infinity || delta == generator) revert ForgeableKey();
     }
 }

@@ -36,6 +36,7 @@ G2_GENERATOR = bytes.fromhex(
     "12c85ea5db8c6deb4aab71808dcb408fe3d1e7690c43d37b4ce6cc0166fa7daa"
 )
 GAMMA, DELTA, IC = slice(192, 320), slice(320, 448), 448
+G2_X = 64
 VAR_INPUTS = 3  # z, y, x
 VERIFIER_NAME = re.compile(r"VarVerifier\w*", re.ASCII)
 
@@ -162,8 +163,10 @@ def refuse_forgeable(verifier: Verifier) -> None:
     key = verifier.key
     if len(key) != IC + 64 * (VAR_INPUTS + 1):
         raise PlanRefused(f"the verifying key of {verifier.name} has a length of {len(key)} bytes")
-    # Without a second phase gamma = delta (or delta = generator), and every statement has a proof.
-    if key[GAMMA] == key[DELTA] or key[DELTA] == G2_GENERATOR:
+    # Without a second phase gamma = delta (or delta = generator), and every statement has a proof; as it has with
+    # gamma = -delta, which shares its x, and with a point at infinity.
+    gamma, delta = key[GAMMA][:G2_X], key[DELTA][:G2_X]
+    if gamma == delta or delta == G2_GENERATOR[:G2_X] or not any(gamma) or not any(delta):
         raise PlanRefused(f"the verifying key of {verifier.name} has no second phase: anything could be proved")
 
 

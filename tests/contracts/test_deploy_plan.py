@@ -61,11 +61,14 @@ def test_an_insecure_verifying_key_stays_on_local_chains() -> None:
     "forgeable",
     [
         key(gamma=b"\x03" * 128, delta=b"\x03" * 128),
+        key(gamma=b"\x03" * 64 + b"\x04" * 64, delta=b"\x03" * 64 + b"\x05" * 64),
         key(delta=G2_GENERATOR),
+        key(gamma=bytes(128)),
+        key(delta=bytes(128)),
         key() | {"key": "0x" + "11" * 100},
         key() | {"key": key()["key"] + "11" * 64},
     ],
-    ids=["gamma is delta", "delta is the generator", "too short", "four inputs"],
+    ids=["gamma is delta", "gamma is -delta", "delta is the generator", "no gamma", "no delta", "too short", "four inputs"],
 )
 @pytest.mark.parametrize("chain_id", [LOCAL, MAINNET])
 def test_a_key_with_which_anything_can_be_proved_is_refused_everywhere(

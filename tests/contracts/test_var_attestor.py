@@ -21,11 +21,13 @@ from backend.kernel.field import SCALAR_FIELD
 from backend.proofs.engine.claim import attestation_id, columns, context, evaluate, fold, public_inputs
 from backend.proofs.engine.returns import pack_returns, returns_id, universe_id, unpack_returns
 from backend.proofs.types import Binding, Claim, Matrix, Positions, Statement
+from scripts.deploy._plan import G2_GENERATOR
 from tests.circuits.example import EPOCH, ROOT, SHAPE, honest, matrix, positions, proving_key, var_units
 from tests.circuits.example import TICKERS as NAMES
 
 FORGE = ROOT / ".refi" / "forge" / "out"
 POLICY_ID = keccak(b"policy")
+BASE_FIELD = 21888242871839275222246405745257275088696311157297823662689037894645226208583
 PATIENCE_SECONDS = 20
 MARKET = matrix()
 HELD = positions()
@@ -362,9 +364,17 @@ def test_the_verifier_answers_false_to_aliases_and_points_off_the_curve(chain: C
 def test_the_verifier_shows_its_key_and_refuses_forgeable_ones(chain: Chain) -> None:
     packed = proving_key().packed
     assert chain.verifier.functions.verifyingKey().call() == packed
-    same = packed[:320] + packed[192:320] + packed[448:]
-    with pytest.raises((ContractLogicError, Web3RPCError)):
-        _deploy(chain.web3, "Groth16Verifier", same)
+    x, y = packed[192:256], [int.from_bytes(packed[at : at + 32], "big") for at in (256, 288)]
+    minus_gamma = x + b"".join((BASE_FIELD - word).to_bytes(32, "big") for word in y)
+    for gamma, delta in (
+        (packed[192:320], packed[192:320]),
+        (packed[192:320], minus_gamma),
+        (bytes(128), packed[320:448]),
+        (packed[192:320], bytes(128)),
+        (packed[192:320], G2_GENERATOR),
+    ):
+        with pytest.raises((ContractLogicError, Web3RPCError)):
+            _deploy(chain.web3, "Groth16Verifier", packed[:192] + gamma + delta + packed[448:])
     with pytest.raises((ContractLogicError, Web3RPCError)):
         _deploy(chain.web3, "Groth16Verifier", packed[:-1])
 
