@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_account import Account
 
 from scripts.deploy._plan import ANVIL_ACCOUNTS, DELTA, G2_GENERATOR, GAMMA, ROLES, Plan, PlanRefused, refuse_foreign
 
@@ -32,6 +33,13 @@ def key(**parts: bytes) -> dict[str, Any]:
 def test_public_keys_are_allowed_on_local_chains(chain_id: int) -> None:
     for account in ANVIL_ACCOUNTS:
         Plan.from_json(plan(voters=[account])).refuse_unsafe(chain_id, account)
+
+
+def test_the_accounts_that_development_nodes_start_with_are_all_known() -> None:
+    Account.enable_unaudited_hdwallet_features()
+    words = "test " * 11 + "junk"
+    derived = {Account.from_mnemonic(words, account_path=f"m/44'/60'/0'/0/{place}").address for place in range(20)}
+    assert {address.lower() for address in derived} == ANVIL_ACCOUNTS
 
 
 @pytest.mark.parametrize("account", sorted(ANVIL_ACCOUNTS))
