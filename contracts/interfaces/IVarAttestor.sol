@@ -89,9 +89,13 @@ interface IVarAttestor {
     error ProofRejected();
 
     /// @notice Define a policy, once. Owner only.
+    /// @dev The verifier's key fixes N, W and k; a key does not show them, so that the owner must take instruments, window
+    /// and k from the circuit that `circuitHash` names: with a shorter window fewer days hide behind the same k.
     function definePolicy(bytes32 policyId, Policy calldata policy) external;
 
     /// @notice Name or remove an attester of a log. Owner only.
+    /// @dev Trusted with every subject: (subject, epoch, policy) is one slot whatever the log, and epochs only rise, so that
+    /// a rogue attester of one log can take the slots of another log's subjects. Readers hold `logId` against theirs.
     function setAttester(bytes32 logId, address attester, bool allowed) external;
 
     /// @notice Check a claim whole: role, anchor, matrix, fold and proof; store and chain it. The log's attesters only.
