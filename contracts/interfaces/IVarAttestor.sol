@@ -90,7 +90,7 @@ interface IVarAttestor {
 
     /// @notice Define a policy, once. Owner only.
     /// @dev The verifier's key fixes N, W and k; a key does not show them, so that the owner must take instruments, window
-    /// and k from the circuit that `circuitHash` names: with a shorter window fewer days hide behind the same k.
+    /// and k from the circuit that `circuitHash` names: in a shorter window the circuit's k hides a larger share of days.
     function definePolicy(bytes32 policyId, Policy calldata policy) external;
 
     /// @notice Name or remove an attester of a log. Owner only.
