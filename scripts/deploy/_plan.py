@@ -48,6 +48,7 @@ G2_GENERATOR = bytes.fromhex(
 GAMMA, DELTA, IC = slice(192, 320), slice(320, 448), 448
 G2_X = 64
 VAR_INPUTS = 3  # z, y, x
+CIRCUITS = Path(__file__).resolve().parents[2] / "circuits" / "circuits.json"
 VERIFIER_NAME = re.compile(r"VarVerifier\w*", re.ASCII)
 
 
@@ -152,6 +153,7 @@ class Plan:
         """Raise PlanRefused where a key is public or a verifying key proves anything."""
         for verifier in self.verifiers:
             refuse_forgeable(verifier)
+        self._refuse_misfits()
         if len(set(self.voters)) < len(self.voters):
             raise PlanRefused("a voter is named twice: each has one share")
         if chain_id in LOCAL_CHAIN_IDS:
@@ -166,6 +168,22 @@ class Plan:
             raise PlanRefused(f"without voters nobody could ever decide anything on chain {chain_id}")
         if self.log or self.universe or self.var_policies:
             raise PlanRefused(f"logs, universes and VaR policies are registered by governance on chain {chain_id}")
+
+    def _refuse_misfits(self) -> None:
+        # A verifying key does not show its shape: a policy of fewer days would be proved with the circuit's k
+        circuits = json.loads(CIRCUITS.read_text("utf-8")).values()
+        shapes = {
+            f"VarVerifier{it['instruments']}x{it['window']}": (it["instruments"], it["window"], it["k"])
+            for it in circuits
+        }
+        for policy in self.var_policies:
+            if policy.verifier not in shapes:
+                raise PlanRefused(f"no circuit belongs to the verifier {policy.verifier}")
+            named = self.universe and (len(self.universe.instruments), self.universe.window, policy.k)
+            if named != shapes[policy.verifier]:
+                raise PlanRefused(
+                    f"{policy.verifier} proves (N, W, k) = {shapes[policy.verifier]}, the plan says {named}"
+                )
 
 
 def refuse_forgeable(verifier: Verifier) -> None:

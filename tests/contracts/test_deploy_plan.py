@@ -93,6 +93,23 @@ def test_logs_universes_and_policies_are_left_to_governance_off_a_local_chain() 
         logged.refuse_unsafe(MAINNET, DEPLOYER)
 
 
+def policies(instruments: int = 16, window: int = 90, k: int = 5, verifier: str = "VarVerifier16x90") -> str:
+    """Return a plan with one VaR policy of a shape."""
+    policy = {"policy_id": "0x" + "01" * 32, "k": k, "limit": 1, "circuit_hash": "0x" + "02" * 32, "verifier": verifier}
+    tickers = [f"T{number}" for number in range(instruments)]
+    universe = {"instruments": tickers, "window": window}
+    return plan(verifiers={"VarVerifier16x90": key()}, universe=universe, var_policies=[policy])
+
+
+def test_a_policy_has_the_shape_of_its_verifiers_circuit() -> None:
+    Plan.from_json(policies()).refuse_unsafe(LOCAL, DEPLOYER)
+    for misfit in (policies(instruments=12), policies(window=30), policies(k=2)):
+        with pytest.raises(PlanRefused, match=r"proves \(N, W, k\) = \(16, 90, 5\)"):
+            Plan.from_json(misfit).refuse_unsafe(LOCAL, DEPLOYER)
+    with pytest.raises(PlanRefused, match="no circuit belongs to the verifier VarVerifier8x90"):
+        Plan.from_json(policies(verifier="VarVerifier8x90")).refuse_unsafe(LOCAL, DEPLOYER)
+
+
 def test_a_platform_that_nobody_could_govern_stays_on_local_chains() -> None:
     orphan = Plan.from_json(plan(voters=[]))
     orphan.refuse_unsafe(LOCAL, DEPLOYER)

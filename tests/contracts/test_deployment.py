@@ -37,7 +37,7 @@ PEOPLE = {name: Account.from_key(sha256(name.encode()).digest()) for name in (*R
 KYC = keccak(text="common.kyc")
 CCID = keccak(text="a person")
 MODEL = sha256(b"a model").digest()
-TICKERS = ("AAPL", "AMZN", "GOOG", "MSFT")
+TICKERS = tuple(f"INST{number:02d}" for number in range(16))
 ORIGIN, LOG_KEY = "refi.trading/test", bytes(range(32))
 NONE = (0, bytes(32), bytes(32))
 PAYLOAD = "(bytes4,address,bytes,bytes)"
