@@ -82,8 +82,8 @@ def refuse_forgeable(packed: bytes) -> None:
     Only x is compared: gamma = -delta is as bad, and so is a point at infinity (zeros).
     """
     gamma, delta = packed[192:256], packed[320:384]
-    if not any(gamma) or not any(delta):
-        raise KeyRefused("gamma or delta is the point at infinity: every statement could be proved with this key")
+    if not all(any(part) for part in (packed[:64], packed[64:192], gamma, delta)):
+        raise KeyRefused("a point of the key lies at infinity: every statement could be proved with this key")
     if gamma == delta:
         raise KeyRefused("gamma equals delta: every statement could be proved with this key")
     if delta == b"".join(word.to_bytes(32, "big") for word in G2_GENERATOR[:2]):

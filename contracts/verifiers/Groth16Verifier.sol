@@ -94,7 +94,11 @@ contract Groth16Verifier is IGroth16Verifier {
     function _refuseForgeable(bytes memory key) private pure {
         bytes32 gamma;
         bytes32 delta;
+        bool first; // alpha or beta at infinity: their pairing is gone from the equation
         assembly ("memory-safe") {
+            let alpha := or(mload(add(key, 32)), mload(add(key, 64)))
+            let beta := or(mload(add(key, 96)), mload(add(key, 128)))
+            first := or(iszero(alpha), iszero(beta))
             gamma := keccak256(add(key, 224), 64)
             delta := keccak256(add(key, 352), 64)
         }
@@ -106,6 +110,8 @@ contract Groth16Verifier is IGroth16Verifier {
             )
         );
         bytes32 infinity = keccak256(new bytes(64));
-        if (gamma == delta || gamma == infinity || delta == infinity || delta == generator) revert ForgeableKey();
+        if (first || gamma == delta || gamma == infinity || delta == infinity || delta == generator) {
+            revert ForgeableKey();
+        }
     }
 }

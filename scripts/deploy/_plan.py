@@ -45,7 +45,7 @@ G2_GENERATOR = bytes.fromhex(
     "090689d0585ff075ec9e99ad690c3395bc4b313370b38ef355acdadcd122975b"
     "12c85ea5db8c6deb4aab71808dcb408fe3d1e7690c43d37b4ce6cc0166fa7daa"
 )
-GAMMA, DELTA, IC = slice(192, 320), slice(320, 448), 448
+ALPHA, BETA, GAMMA, DELTA, IC = slice(0, 64), slice(64, 192), slice(192, 320), slice(320, 448), 448
 G2_X = 64
 VAR_INPUTS = 3  # z, y, x
 CIRCUITS = Path(__file__).resolve().parents[2] / "circuits" / "circuits.json"
@@ -194,7 +194,8 @@ def refuse_forgeable(verifier: Verifier) -> None:
     # Without a second phase gamma = delta (or delta = generator), and every statement has a proof; as it has with
     # gamma = -delta, which shares its x, and with a point at infinity.
     gamma, delta = key[GAMMA][:G2_X], key[DELTA][:G2_X]
-    if gamma == delta or delta == G2_GENERATOR[:G2_X] or not any(gamma) or not any(delta):
+    lost = any(not any(key[part]) for part in (ALPHA, BETA, GAMMA, DELTA))
+    if lost or gamma == delta or delta == G2_GENERATOR[:G2_X]:
         raise PlanRefused(f"the verifying key of {verifier.name} has no second phase: anything could be proved")
 
 

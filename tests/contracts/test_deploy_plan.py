@@ -73,10 +73,20 @@ def test_an_insecure_verifying_key_stays_on_local_chains() -> None:
         key(delta=G2_GENERATOR),
         key(gamma=bytes(128)),
         key(delta=bytes(128)),
+        key() | {"key": "0x" + "00" * 64 + key()["key"].removeprefix("0x")[128:]},
         key() | {"key": "0x" + "11" * 100},
         key() | {"key": key()["key"] + "11" * 64},
     ],
-    ids=["gamma is delta", "gamma is -delta", "generator", "no gamma", "no delta", "too short", "four inputs"],
+    ids=[
+        "gamma is delta",
+        "gamma is -delta",
+        "generator",
+        "no gamma",
+        "no delta",
+        "no alpha",
+        "too short",
+        "four inputs",
+    ],
 )
 @pytest.mark.parametrize("chain_id", [LOCAL, MAINNET])
 def test_a_key_with_which_anything_can_be_proved_is_refused_everywhere(

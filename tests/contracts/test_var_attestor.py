@@ -375,6 +375,10 @@ def test_the_verifier_shows_its_key_and_refuses_forgeable_ones(chain: Chain) -> 
     ):
         with pytest.raises((ContractLogicError, Web3RPCError)):
             _deploy(chain.web3, "Groth16Verifier", packed[:192] + gamma + delta + packed[448:])
+    # With e(alpha, beta) gone, A = IC and B = gamma prove anything.
+    for forgeable in (bytes(64) + packed[64:], packed[:64] + bytes(128) + packed[192:]):
+        with pytest.raises((ContractLogicError, Web3RPCError)):
+            _deploy(chain.web3, "Groth16Verifier", forgeable)
     with pytest.raises((ContractLogicError, Web3RPCError)):
         _deploy(chain.web3, "Groth16Verifier", packed[:-1])
 

@@ -1360,7 +1360,9 @@ def require_groth16(key: bytes, proof: bytes, inputs: Sequence[int]) -> None:
     curves = Curves()
     bn = curves.bn
     alpha, beta, gamma, delta = curves.g1(key, 0), curves.g2(key, 64), curves.g2(key, 192), curves.g2(key, 320)
-    if bn.eq(gamma, delta) or bn.eq(delta, bn.G2):
+    # gamma = -delta cancels as gamma = delta does; a point at infinity takes its pairing out of the equation.
+    doubled = any(bn.eq(one, other) for one in (delta, bn.neg(delta)) for other in (gamma, bn.G2))
+    if doubled or any(bn.is_inf(point) for point in (alpha, beta, gamma, delta)):
         raise Failed("the verifying key has no second phase: anything can be proved with it")
     combined = curves.g1(key, 448)
     for at, value in enumerate(inputs, start=1):

@@ -233,7 +233,18 @@ def test_a_key_that_is_not_the_policys_or_can_be_forged_is_refused(
     chain.answer_call(GROTH16, selector("verifyingKey()"), encode(["bytes"], [other]))
     report = check(attested, rpc_urls=[serve(chain)], attestor=ATTESTOR, returns_path=returns_path)
     assert failed(report) == {"VaR proof"}
-    for forgeable in (KEY[:320] + KEY[192:320] + KEY[448:], KEY[:320] + g2_bytes(1) + KEY[448:]):
+    delta = KEY[320:448]
+    y = [int.from_bytes(delta[at : at + 32], "big") for at in (64, 96)]
+    minus_delta = delta[:64] + b"".join((-word % bn.field_modulus).to_bytes(32, "big") for word in y)
+    for forgeable in (
+        KEY[:320] + KEY[192:320] + KEY[448:],
+        KEY[:320] + g2_bytes(1) + KEY[448:],
+        KEY[:192] + minus_delta + KEY[320:],
+        bytes(64) + KEY[64:],
+        KEY[:64] + bytes(128) + KEY[192:],
+        KEY[:192] + bytes(128) + KEY[320:],
+        KEY[:320] + bytes(128) + KEY[448:],
+    ):
         with pytest.raises(Failed, match="second phase"):
             verifier.require_groth16(forgeable, bytes(256), (1, 2, 3))
 
