@@ -91,7 +91,7 @@ def test_a_later_process_with_the_same_id_is_left_alone(services: Services) -> N
 
 
 def test_a_process_that_dies_while_starting_says_its_last_lines(services: Services) -> None:
-    script = "import sys; print('\\n'.join(f'line {n}' for n in range(40))); sys.exit('no such key')"
+    script = "import sys; print('\\n'.join(f'line {n}' for n in range(40)), flush=True); sys.exit('no such key')"
     start(services, "api", [sys.executable, "-c", script])
     entry = json.loads((services.state_dir / "services.json").read_text())[0]
     with pytest.raises(Unavailable) as died:
