@@ -1,4 +1,4 @@
-"""The verifier's last five checks: the model and its decision, the compliance receipt, the VaR proof and binding."""
+"""The verifier's checks of a decision: the model and its replay, and the compliance receipt."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from eth_abi.abi import encode
-from eth_utils.crypto import keccak
 
 from agents.export import describe, feature_schema_sha256, model_sha256, weights_of
 from agents.features import Normaliser
@@ -18,33 +17,11 @@ from agents.model import Model
 from agents.networks import QNetwork
 from backend.kernel.canonical import canonical_json, decimal_string, encode_bytes
 from backend.transparency.engine import verifier
-from backend.transparency.engine.verifier import Failed, Report, verify
+from backend.transparency.engine.verifier import Failed
+from tests.backend.transparency.examined import check, failed, raw, result, selector
 
-VECTOR = json.loads((Path(__file__).parents[2] / "vectors" / "var_claim.json").read_text())
-LOCAL: dict[str, Any] = {"contract": "0x" + "c0" * 20, "chain_id": 42069, "timeout": 5.0}
 SUBJECT, ENGINE, GATE, RELAY = ("0x" + part * 20 for part in ("5b", "e1", "9a", "4e"))
-ATTESTOR, GROTH16, POLICY_ID = "0x" + "a7" * 20, "0x" + "67" * 20, b"p".ljust(32, b"\0")
 POLICY_CONTRACT = "0x" + "70" * 20
-
-
-def check(pack: object, **named: Any) -> Report:
-    return verify(json.dumps(pack).encode(), **(LOCAL | named))
-
-
-def result(report: Report, name: str) -> str:
-    return next(item.result for item in report.checks if item.name == name)
-
-
-def failed(report: Report) -> set[str]:
-    return {item.name for item in report.checks if item.result == "fail"}
-
-
-def raw(text: str) -> bytes:
-    return bytes.fromhex(text.removeprefix("0x"))
-
-
-def selector(signature: str) -> bytes:
-    return keccak(signature.encode())[:4]
 
 
 # --- the model
