@@ -47,7 +47,7 @@ bench: setup build ## measure against named peers, in one run
 	.venv/bin/python -m tests.benchmarks
 
 chaos: setup build ## kill the main job at a random moment, run it again, and insist that it ends with ok
-	.venv/bin/python -m scripts.chaos
+	.venv/bin/python -m scripts.chaos.demo
 
 up: setup build ## start the local network and the platform, and leave them running
 	.venv/bin/refi up

@@ -16,9 +16,9 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.audit import repository
 from backend.audit.engine.nodes import position
 from backend.audit.models import EntryRow, RecordRow
+from backend.audit.repository import tree
 from backend.audit.service import OWN_FIELDS, AuditJournal, LogReader, Sequencer
 from backend.audit.types import LogCheckpoint
 from backend.decisions.service import PersonIntent
@@ -70,8 +70,8 @@ def inclusion(size: int) -> Iterator[Pair]:
 
     async def keep(database: Database) -> None:
         async with database.transaction() as session:
-            await repository.add_nodes(session, [(position(level, index), digest) for level, index, digest in nodes])
-            await repository.add_checkpoint(session, LogCheckpoint(size, merkle.join(frontier), "", ""))
+            await tree.add_nodes(session, [(position(level, index), digest) for level, index, digest in nodes])
+            await tree.add_checkpoint(session, LogCheckpoint(size, merkle.join(frontier), "", ""))
 
     async def read(database: Database) -> list[bytes]:
         async with database.reading() as session:

@@ -1,4 +1,4 @@
-"""Kill the main job at a random moment and run it again: `python -m scripts.chaos [--seed N]`."""
+"""Kill the main job at a random moment and run it again: `python -m scripts.chaos.demo [--seed N]`."""
 
 import argparse
 import json

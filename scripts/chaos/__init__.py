@@ -1,0 +1,1 @@
+"""Faults injected for real, in the jobs that must survive them."""
