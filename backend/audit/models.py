@@ -37,6 +37,7 @@ class RecordRow(Base):
     ts_recorded: Mapped[str] = mapped_column(String(27))
     epoch: Mapped[int] = mapped_column(BigInteger)
     erased: Mapped[bool] = mapped_column(Boolean, default=False)
+    retained: Mapped[str | None] = mapped_column(Text)
     entry_index: Mapped[int | None] = mapped_column(BigInteger, unique=True)
 
 

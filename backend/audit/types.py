@@ -1,7 +1,7 @@
 """The values of the audit log."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 ENTRY_VERSION = 1
@@ -11,7 +11,10 @@ RETAINED_FIELDS = ("account", "epoch", "event", "position_commitment", "prev", "
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A record as it is kept: every field, the salt behind its commitment, and its place in the log once it has one."""
+    """A record as it is kept: every field, the salt behind its commitment, and its place in the log once it has one.
+
+    Of an erased record only the retained fields are left, no salt, and `retained`: how each of them is disclosed.
+    """
 
     id: int
     account: str
@@ -24,6 +27,7 @@ class StoredRecord:
     epoch: int
     index: int | None
     erased: bool
+    retained: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,4 +82,5 @@ def _record(kept: RecordRow) -> StoredRecord:
         epoch=kept.epoch,
         index=kept.entry_index,
         erased=kept.erased,
+        retained=json.loads(kept.retained) if kept.retained else {},
     )

@@ -281,6 +281,7 @@ def upgrade() -> None:
         sa.Column("ts_recorded", sa.String(length=27), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("erased", sa.Boolean(), nullable=False),
+        sa.Column("retained", sa.Text(), nullable=True),
         sa.Column("entry_index", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["account"], ["audit_accounts.account"], name=op.f("fk_audit_records_account")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_records")),
