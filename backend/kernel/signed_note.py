@@ -1,4 +1,4 @@
-"""C2SP signed notes and tlog checkpoints, signed with Ed25519 by a key that stays elsewhere."""
+"""C2SP signed notes, tlog checkpoints and cosignatures, signed with Ed25519 by a key that stays elsewhere."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import ClassVar, TypeVar
 
 from backend.kernel import merkle
 from backend.kernel.canonical import EncodingError
 
 ED25519 = b"\x01"
+COSIGNATURE = b"\x04"
 PUBLIC_KEY_BYTES = 32
+SIGNATURE_BYTES = 64
 MAX_NOTE_CHARACTERS = 16_384
 _NAME = re.compile(r"[^\s+]+")
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -27,6 +30,7 @@ Verify = Callable[[bytes, bytes, bytes], bool]
 class VerifierKey:
     """A log's name and its Ed25519 public key (32 bytes)."""
 
+    algorithm: ClassVar[bytes] = ED25519
     name: str
     public_key: bytes
 
@@ -37,10 +41,20 @@ class VerifierKey:
     @property
     def key_hash(self) -> bytes:
         """Return the 4 bytes that name the key in a signature line."""
-        return sha256(self.name.encode() + b"\n" + ED25519 + self.public_key).digest()[:4]
+        return sha256(self.name.encode() + b"\n" + self.algorithm + self.public_key).digest()[:4]
 
     def __str__(self) -> str:
-        return f"{self.name}+{self.key_hash.hex()}+{_base64(ED25519 + self.public_key)}"
+        return f"{self.name}+{self.key_hash.hex()}+{_base64(self.algorithm + self.public_key)}"
+
+
+class CosignerKey(VerifierKey):
+    """A witness's name and its Ed25519 public key, for timestamped cosignatures of checkpoints."""
+
+    __slots__ = ()
+    algorithm = COSIGNATURE
+
+
+Key = TypeVar("Key", bound=VerifierKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +67,13 @@ class Checkpoint:
 
 
 def parse_verifier_key(text: str) -> VerifierKey:
-    """Read a verifier key string, checking its key hash."""
-    name, plus, rest = text.partition("+")
-    key_hash, second, encoded = rest.partition("+")
-    content = _decode_base64(encoded)
-    if not plus or not second or content[:1] != ED25519:
-        raise EncodingError("not an Ed25519 verifier key")
-    key = VerifierKey(name, content[1:])
-    if key.key_hash.hex() != key_hash:
-        raise EncodingError("the key hash belongs to another key")
-    return key
+    """Read a log's verifier key string, checking its key hash."""
+    return _parse_key(text, VerifierKey, "an Ed25519 verifier key")
+
+
+def parse_cosigner_key(text: str) -> CosignerKey:
+    """Read a witness's verifier key string, checking its key hash."""
+    return _parse_key(text, CosignerKey, "the verifier key of a cosigner")
 
 
 def checkpoint_text(checkpoint: Checkpoint) -> str:
@@ -113,6 +124,28 @@ def open_note(note: str, key: VerifierKey, verify: Verify) -> str:
     return text
 
 
+def cosign_note(note: str, key: CosignerKey, sign: Sign, time: int) -> str:
+    """Return a note with a cosignature line added; `time` is in seconds since 1970."""
+    text, _ = split_note(note)
+    parse_checkpoint(text)
+    return note + signature_line(key, time.to_bytes(8, "big") + sign(_cosigned(text, time)))
+
+
+def verify_cosignature(note: str, key: CosignerKey, verify: Verify) -> int:
+    """Return when `key` cosigned a note, in seconds since 1970; refuse a note that it did not, or not validly."""
+    text, lines = split_note(note)
+    times = []
+    for name, content in lines:
+        if name == key.name and content[:4] == key.key_hash:
+            time = int.from_bytes(content[4:12], "big")
+            if len(content) != 12 + SIGNATURE_BYTES or not verify(key.public_key, content[12:], _cosigned(text, time)):
+                raise EncodingError("the cosignature does not verify")
+            times.append(time)
+    if not times:
+        raise EncodingError("the note is not cosigned by this key")
+    return max(times)
+
+
 def split_note(note: str) -> tuple[str, Sequence[tuple[str, bytes]]]:
     """Return a note's text and its signatures (name, key hash and signature), none of them verified."""
     body, separator, tail = note.rpartition("\n\n")
@@ -125,6 +158,23 @@ def split_note(note: str) -> tuple[str, Sequence[tuple[str, bytes]]]:
     if len(signatures) != len(matches) or any(len(content) < 5 for _, content in signatures):
         raise EncodingError("a malformed signature line")
     return text, signatures
+
+
+def _cosigned(text: str, time: int) -> bytes:
+    # C2SP tlog-cosignature, "Ed25519 signed message".
+    return f"cosignature/v1\ntime {time}\n{text}".encode()
+
+
+def _parse_key(text: str, kind: type[Key], what: str) -> Key:
+    name, plus, rest = text.partition("+")
+    key_hash, second, encoded = rest.partition("+")
+    content = _decode_base64(encoded)
+    if not plus or not second or content[:1] != kind.algorithm:
+        raise EncodingError(f"not {what}")
+    key = kind(name, content[1:])
+    if key.key_hash.hex() != key_hash:
+        raise EncodingError("the key hash belongs to another key")
+    return key
 
 
 def _check_text(text: str) -> None:
