@@ -48,17 +48,39 @@ def disclose(
     """Return, for each name, what an evidence pack shows of the field: value, salt, index, count and path."""
     salts = record_salts(fields, record_salt)
     places = {name: at for at, name in enumerate(salts)}
-    leaves = _leaves(fields, record_salt)
+    levels = _levels(_leaves(fields, record_salt))
     return {
         name: {
             "value": fields[name],
             "salt": encode_bytes(salts[name]),
             "index": places[name],
-            "count": len(leaves),
-            "path": [encode_bytes(node) for node in merkle.inclusion_path(leaves, places[name])],
+            "count": len(fields),
+            "path": [encode_bytes(node) for node in _path(levels, places[name])],
         }
         for name in names
     }
+
+
+def retained_of(retained: Mapping[str, Mapping[str, JsonValue]], names: Iterable[str]) -> dict[str, JsonValue]:
+    """Return what an evidence pack shows of an erased record's fields, from the disclosures that were kept of them."""
+    wanted = tuple(names)
+    if gone := [name for name in wanted if name not in retained]:
+        raise EncodingError(f"the record was erased, and with it {', '.join(gone)}")
+    return {name: retained[name] for name in wanted}
+
+
+def _levels(leaves: list[bytes]) -> list[list[bytes]]:
+    # All paths of a record at once: a last node without a sibling moves up unchanged, as in RFC 9162 2.1.1.
+    levels = [leaves]
+    while len(below := levels[-1]) > 1:
+        odd = below[-1:] if len(below) % 2 else []
+        levels.append([merkle.node_hash(below[at], below[at + 1]) for at in range(0, len(below) - 1, 2)] + odd)
+    return levels
+
+
+def _path(levels: list[list[bytes]], index: int) -> list[bytes]:
+    siblings = ((level, index >> height ^ 1) for height, level in enumerate(levels))
+    return [level[sibling] for level, sibling in siblings if sibling < len(level)]
 
 
 def _leaves(fields: Mapping[str, JsonValue], record_salt: bytes) -> list[bytes]:

@@ -45,12 +45,15 @@ async def record_at(session: AsyncSession, index: int) -> StoredRecord | None:
     return _record(row) if row else None
 
 
-async def chain_of(session: AsyncSession, account: str, first_seq: int, size: int) -> list[StoredRecord]:
+async def chain_of(
+    session: AsyncSession, account: str, first_seq: int, size: int, limit: int | None = None
+) -> list[StoredRecord]:
     """Return an account's records from a seq on that are among the log's first `size` entries, in order of seq."""
     query = (
         select(RecordRow)
         .where(RecordRow.account == account, RecordRow.seq >= first_seq, RecordRow.entry_index < size)
         .order_by(RecordRow.seq)
+        .limit(limit)
     )
     return [_record(row) for row in await session.scalars(query)]
 

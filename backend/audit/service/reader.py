@@ -94,9 +94,11 @@ class LogReader:
             raise NotFound(f"the log has no entry {index}")
         return found
 
-    async def chain(self, session: AsyncSession, account: str, first_seq: int, size: int) -> list[StoredRecord]:
-        """Return an account's records from a seq on, among the first `size` entries."""
-        return await records.chain_of(session, account, first_seq, size)
+    async def chain(
+        self, session: AsyncSession, account: str, first_seq: int, size: int, limit: int | None = None
+    ) -> list[StoredRecord]:
+        """Return an account's records from a seq on, at most `limit`, among the first `size` entries."""
+        return await records.chain_of(session, account, first_seq, size, limit)
 
     async def heads(self, session: AsyncSession, size: int) -> list[AccountHead]:
         """Return the head of every account that has a record among the first `size` entries."""
