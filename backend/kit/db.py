@@ -1,9 +1,10 @@
 """One engine, one transaction a request or task; nobody else commits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from sqlite3 import OperationalError
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect, MetaData, event
@@ -13,6 +14,7 @@ from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
 from backend.kernel.errors import Unavailable
+from backend.kit.sqlite import Driver
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -55,21 +57,24 @@ class Database:
     Each has its own pool: a request that holds its transaction and reads beside it never waits for itself.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, lock_wait_ms: int = WRITE_LOCK_SECONDS * 1_000) -> None:
         sqlite = url.startswith("sqlite")
+        self.engine: AsyncEngine
+        self._reader: AsyncEngine
+        self._drivers: list[Driver] = []
         # A statement's parameters are records, salts and hashes of tokens: no error may quote them.
-        self.engine: AsyncEngine = create_async_engine(url, pool_pre_ping=not sqlite, hide_parameters=True)
-        self._reader: AsyncEngine = create_async_engine(url, pool_pre_ping=not sqlite, hide_parameters=True)
+        options: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": not sqlite}
+        if sqlite:
+            self._drivers = [Driver(lock_wait_ms), Driver(lock_wait_ms, query_only=True)]
+            self.engine, self._reader = [create_async_engine(url, module=one, **options) for one in self._drivers]
+            # A deferred transaction that upgrades to a write fails at once when another writer got in between.
+            event.listen(self.engine.sync_engine, "begin", _begin_to_write)
+            event.listen(self._reader.sync_engine, "begin", _begin_to_read)
+        else:
+            self.engine, self._reader = [create_async_engine(url, **options) for _ in range(2)]
+            event.listen(self._reader.sync_engine, "begin", _make_read_only)
         # SQLite has one writer: waiting here is fair, and no connection is held meanwhile.
         self._writers = asyncio.Semaphore(1) if sqlite else None
-        if sqlite:
-            event.listen(self.engine.sync_engine, "connect", _configure_sqlite)
-            # A deferred transaction that upgrades to a write fails at once when another writer got in between.
-            event.listen(self.engine.sync_engine, "begin", _statement("BEGIN IMMEDIATE"))
-            event.listen(self._reader.sync_engine, "connect", _configure_sqlite_reader)
-            event.listen(self._reader.sync_engine, "begin", _statement("BEGIN"))
-        else:
-            event.listen(self._reader.sync_engine, "begin", _statement("SET TRANSACTION READ ONLY"))
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._reading = async_sessionmaker(self._reader, expire_on_commit=False)
 
@@ -101,31 +106,23 @@ class Database:
         """Give every connection back."""
         await self.engine.dispose()
         await self._reader.dispose()
+        for driver in self._drivers:
+            driver.close()
 
 
-def _configure_sqlite(connection: Any, _record: Any) -> None:
-    # The driver's own transaction handling hides BEGIN; SQLAlchemy's "begin" event issues it instead.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA busy_timeout=15000")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
+def _begin_to_write(connection: Any) -> None:
+    try:
+        connection.connection.dbapi_connection.begin_immediate()
+    except OperationalError as error:
+        raise Unavailable("the database is busy") from error
 
 
-def _configure_sqlite_reader(connection: Any, record: Any) -> None:
-    _configure_sqlite(connection, record)
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA query_only=ON")
-    cursor.close()
+def _begin_to_read(connection: Any) -> None:
+    connection.connection.dbapi_connection.begin()
 
 
-def _statement(sql: str) -> Callable[[Any], None]:
-    def begin(connection: Any) -> None:
-        connection.exec_driver_sql(sql)
-
-    return begin
+def _make_read_only(connection: Any) -> None:
+    connection.exec_driver_sql("SET TRANSACTION READ ONLY")
 
 
 def insert_once(session: AsyncSession, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
