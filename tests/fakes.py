@@ -17,7 +17,7 @@ from backend.kernel.canonical import canonical_json
 from backend.kernel.errors import Conflict, NotFound, RefiError, Unavailable
 from backend.kernel.merkle import verify_consistency
 from backend.kit.problems import error_problem
-from backend.ports.chain import Block, Receipt, Reverted
+from backend.ports.chain import Block, BlockId, Receipt, Reverted
 from backend.ports.journal import Recorded
 from backend.ports.signer import KeyRole
 
@@ -120,11 +120,12 @@ class FakeJournal:
 
 @dataclass(slots=True)
 class FakeLog:
-    """A log that AuditAnchor knows, with what it stored and the heads behind it."""
+    """A log that AuditAnchor knows, with what it stored, in which block, and the heads behind it."""
 
     anchorers: set[str]
     heads: list[tuple[int, bytes, bytes]] = field(default_factory=list)
     words: list[bytes] = field(default_factory=list)
+    blocks: list[int] = field(default_factory=list)
 
 
 class FakeChain:
@@ -135,7 +136,8 @@ class FakeChain:
         self.id = chain_id
         self.answers: dict[tuple[str, str], Answer] = {}
         self.sent: list[tuple[KeyRole, str, str, tuple[Any, ...]]] = []
-        self.called: list[tuple[str, str, tuple[Any, ...], str | None, int | None]] = []
+        self.called: list[tuple[str, str, tuple[Any, ...], str | None, BlockId | None]] = []
+        self.tags: dict[str, int] = {}
         self.logs: dict[bytes, FakeLog] = {}
         self.blocks = [Block(0, _hex(b"block", 0), now)]
         self.emitted: list[tuple[str, str, dict[str, Any]]] = []
@@ -169,7 +171,9 @@ class FakeChain:
         """Forget a log's newest anchors, as a reorganised chain does."""
         log = self.logs[log_id]
         keep = len(log.words) - count
-        del log.words[keep:], log.heads[keep:]
+        del log.words[keep:], log.heads[keep:], log.blocks[keep:]
+        last = self.blocks[-1]
+        self.blocks[-1] = Block(last.number, _hex(b"reorganised", len(self.sent)), last.timestamp)
         self.emitted = [
             (contract, event, arguments)
             for contract, event, arguments in self.emitted
@@ -193,7 +197,7 @@ class FakeChain:
         return bytes(keccak(text=f"{contract}.{function}"))[:4] + repr(arguments).encode()
 
     async def call(
-        self, contract: str, function: str, *arguments: Any, sender: str | None = None, block: int | None = None
+        self, contract: str, function: str, *arguments: Any, sender: str | None = None, block: BlockId | None = None
     ) -> Any:
         """Answer a view."""
         self._answering()
@@ -205,7 +209,8 @@ class FakeChain:
         log = self.logs.get(arguments[0])
         match function:
             case "anchorCount":
-                return len(log.words) if log else 0
+                known = (await self.block(block)).number
+                return sum(number <= known for number in log.blocks) if log else 0
             case "anchorAt":
                 if log is None or arguments[1] >= len(log.words):
                     raise Reverted("UnknownAnchor", arguments)
@@ -232,15 +237,25 @@ class FakeChain:
         latest = self.blocks[-1]
         return Receipt(_hex(b"tx", len(self.sent)), latest.number, latest.hash, 80_000)
 
-    async def block(self, number: int | None = None) -> Block:
-        """Return a block."""
+    async def block(self, block: BlockId | None = None) -> Block:
+        """Return a block; "safe" and "finalized" are where a test put them in `tags`."""
         self._answering()
-        if number is not None and number >= len(self.blocks):
-            raise NotFound(f"no block {number}")
-        return self.blocks[-1 if number is None else number]
+        if block in {None, "latest"}:
+            return self.blocks[-1]
+        place = self.tags.get(block, -1) if isinstance(block, str) and not block.startswith("0x") else block
+        for found in self.blocks:
+            if place in {found.number, found.hash}:
+                return found
+        raise NotFound(f"no block {block}")
 
     async def events(
-        self, contract: str, event: str, *, from_block: int = 0, filters: Mapping[str, Any] | None = None
+        self,
+        contract: str,
+        event: str,
+        *,
+        from_block: int = 0,
+        to_block: int | None = None,
+        filters: Mapping[str, Any] | None = None,
     ) -> list[Mapping[str, Any]]:
         """Return the emitted events that match."""
         self._answering()
@@ -249,7 +264,7 @@ class FakeChain:
             arguments
             for emitter, name, arguments in self.emitted
             if (emitter, name) == (contract, event)
-            and arguments["block_number"] >= from_block
+            and from_block <= arguments["block_number"] <= (self.blocks[-1].number if to_block is None else to_block)
             and all(arguments[key] == value for key, value in wanted.items())
         ]
 
@@ -290,6 +305,7 @@ class FakeChain:
         log.words.append(bytes(keccak(abi_encode(types, [log_id, index, *following]))))
         size, root, heads_root = following
         log.heads.append((size, root, heads_root))
+        log.blocks.append(self.blocks[-1].number)
         self.emit("AuditAnchor", "Anchored", logId=log_id, index=index, size=size, root=root, headsRoot=heads_root)
 
 

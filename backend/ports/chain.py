@@ -7,6 +7,9 @@ from typing import Any, Protocol
 from backend.kernel.errors import Conflict
 from backend.ports.signer import KeyRole
 
+# A block's number, its 0x-hash, or one of the tags "latest", "safe" and "finalized".
+BlockId = int | str
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -58,21 +61,31 @@ class Chain(Protocol):
         ...
 
     async def call(
-        self, contract: str, function: str, *arguments: Any, sender: str | None = None, block: int | None = None
+        self, contract: str, function: str, *arguments: Any, sender: str | None = None, block: BlockId | None = None
     ) -> Any:
-        """Return what a view function answers, at the latest block unless one is given."""
+        """Return what a view function answers, at the latest block unless one is named."""
         ...
 
     async def send(self, role: KeyRole, contract: str, function: str, *arguments: Any) -> Receipt:
-        """Send a transaction signed by the role's key, wait for it to be mined and return its receipt."""
+        """Send a transaction signed by the role's key, wait for it to be mined and return its receipt.
+
+        After Unavailable the transaction may still be mined; asking for the same call again takes it up instead of
+        sending a second one.
+        """
         ...
 
-    async def block(self, number: int | None = None) -> Block:
-        """Return a block, the latest unless a number is given."""
+    async def block(self, block: BlockId | None = None) -> Block:
+        """Return a block, the latest unless one is named; NotFound when the chain has no such block (yet)."""
         ...
 
     async def events(
-        self, contract: str, event: str, *, from_block: int = 0, filters: Mapping[str, Any] | None = None
+        self,
+        contract: str,
+        event: str,
+        *,
+        from_block: int = 0,
+        to_block: int | None = None,
+        filters: Mapping[str, Any] | None = None,
     ) -> list[Mapping[str, Any]]:
         """Return decoded events, oldest first: their arguments and block_number, tx_hash."""
         ...

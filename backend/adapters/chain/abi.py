@@ -24,12 +24,12 @@ BUILT_IN_ERRORS: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Deployed:
-    """One deployed contract: its name, address (lower-case 0x-hex), ABI and chain."""
+    """One deployed contract: its name, address (lower-case 0x-hex), ABI and chain, None for one on every chain."""
 
     name: str
     address: str
     abi: tuple[dict[str, Any], ...]
-    chain_id: int
+    chain_id: int | None
 
     def function(self, name: str, count: int) -> dict[str, Any]:
         """Return the ABI of the function with this name and number of arguments."""
@@ -65,11 +65,11 @@ class Deployed:
 
 
 class Deployments:
-    """The contracts of one network, read from its folder when first asked for."""
+    """The contracts of one network, read from its folder when first asked for, the known ones before."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, known: Mapping[str, Deployed]) -> None:
         self._folder = folder
-        self._contracts: dict[str, Deployed] = {}
+        self._contracts: dict[str, Deployed] = dict(known)
 
     def get(self, name: str) -> Deployed:
         """Return a contract by name; raise NotFound when the folder holds none."""
