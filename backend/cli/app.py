@@ -123,15 +123,45 @@ def verify(
     rpc: Annotated[list[str] | None, typer.Option(help="A JSON-RPC URL; several are compared.")] = None,
     model: Annotated[Path | None, typer.Option(help="The model's .safetensors, its .json beside it.")] = None,
     returns: Annotated[Path | None, typer.Option(help="The epoch's returns file.")] = None,
+    l1_output_root: Annotated[str, typer.Option(help="An L2 output root that you trust, for packs with a proof.")] = "",
+    l1_rpc: Annotated[list[str] | None, typer.Option(help="A JSON-RPC URL of L1; several are compared.")] = None,
+    l1_verifier: Annotated[str, typer.Option(help="The L1AnchorVerifier that you trust.")] = "",
     as_json: Json = False,
 ) -> None:
     """Check an evidence pack; nothing inside it is trusted."""
-    from backend.cli.verify import trusted, verify_pack
+    from backend.cli.verify import L1, trusted, verify_pack
     from backend.settings import Settings
 
     named = trusted(Settings().deployments_dir, network, contract, chain_id, attestor)
-    code = verify_pack(pack, named, rpc=rpc or [], model=model, returns=returns, as_json=as_json)
+    l1 = L1(l1_output_root, tuple(l1_rpc or ()), l1_verifier)
+    code = verify_pack(pack, named, rpc=rpc or [], model=model, returns=returns, as_json=as_json, l1=l1)
     raise typer.Exit(code)
+
+
+@app.command()
+def witness(
+    api: Annotated[str, typer.Option(help="The platform whose log is watched.")],
+    state: Annotated[Path, typer.Option(help="A folder of the witness's own: its key and what it saw.")],
+    log_key: Annotated[str, typer.Option(help="The log's verifier key; else the first one shown is trusted.")] = "",
+    name: Annotated[str, typer.Option(help="The name in the witness's key, chosen at the first start.")] = "",
+    peer: Annotated[list[str] | None, typer.Option(help="Another witness's address, to compare with.")] = None,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 10.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once.")] = False,
+    listen: Annotated[str, typer.Option(help="HOST:PORT that serves the cosigned checkpoint.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Cosign a log's consistent growth; report a split view with evidence."""
+    from dataclasses import asdict
+
+    from backend.cli.witness import Plan, Round, watch
+
+    def report(looked: Round) -> None:
+        typer.echo(
+            json.dumps(asdict(looked)) if as_json else looked.line(), err=bool(looked.split_view) and not as_json
+        )
+
+    plan = Plan(api, state, log_key, name, tuple(peer or ()), interval, once, listen)
+    raise typer.Exit(watch(plan, lambda line: typer.echo(line, err=True), report))
 
 
 def choose(value: str, allowed: Sequence[str], what: str) -> str:

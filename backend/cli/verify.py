@@ -1,16 +1,27 @@
 """`refi verify`: the self-contained verifier, with a network's addresses looked up by name."""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from backend.cli.display import checks_table
 from backend.kernel.errors import Invalid
-from backend.transparency.engine.verifier import MAX_PACK_BYTES, Failed, read_file, report_json, verify
+from backend.transparency.engine.verifier import (
+    MAX_PACK_BYTES,
+    Failed,
+    Report,
+    printable,
+    read_start,
+    report_json,
+    report_lines,
+    verify,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +33,22 @@ class Trusted:
     attestor: str | None = None
     engine: str | None = None
     target: str | None = None
+    l1_verifier: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class L1:
+    """What the user names of L1: an output root that they trust, or RPCs and the L1AnchorVerifier to ask."""
+
+    output_root: str = ""
+    rpc: tuple[str, ...] = ()
+    verifier: str = ""
+
+    def __post_init__(self) -> None:
+        if self.output_root and not re.fullmatch(r"0x[0-9a-fA-F]{64}", self.output_root):
+            raise Invalid("--l1-output-root is 0x and 64 hex digits")
+        if self.verifier and not re.fullmatch(r"0x[0-9a-fA-F]{40}", self.verifier):
+            raise Invalid("--l1-verifier is 0x and 40 hex digits")
 
 
 def named_network(deployments: Path, network: str) -> Trusted:
@@ -36,9 +63,8 @@ def named_network(deployments: Path, network: str) -> Trusted:
         return str(json.loads(path.read_text())["address"]) if path.exists() else None
 
     chain_id = int(json.loads((folder / "AuditAnchor.json").read_text())["chain_id"])
-    return Trusted(
-        address("AuditAnchor"), chain_id, address("VarAttestor"), address("PolicyEngine"), address("OrderGate")
-    )
+    contracts = ("VarAttestor", "PolicyEngine", "OrderGate", "L1AnchorVerifier")
+    return Trusted(address("AuditAnchor"), chain_id, *map(address, contracts))
 
 
 def trusted(deployments: Path, network: str, contract: str, chain_id: int, attestor: str) -> Trusted:
@@ -60,10 +86,15 @@ def verify_pack(
     model: Path | None,
     returns: Path | None,
     as_json: bool,
+    l1: L1 | None = None,
 ) -> int:
-    """Print one line a check and return the exit status."""
+    """Print one line a check, or one in all for what is no pack, and return the exit status."""
+    l1 = l1 or L1()
+    l1_verifier = l1.verifier or named.l1_verifier
+    if (l1.rpc and not l1_verifier) or (l1.verifier and not l1.rpc):
+        raise Invalid("--l1-rpc and --l1-verifier belong together")
     try:
-        content = read_file(pack, MAX_PACK_BYTES)
+        content = read_start(pack, MAX_PACK_BYTES)
     except Failed as unreadable:
         raise Invalid(str(unreadable)) from unreadable
     report = verify(
@@ -76,17 +107,22 @@ def verify_pack(
         attestor=named.attestor,
         engine=named.engine,
         target=named.target,
+        l1_output_root=l1.output_root or None,
+        l1_rpc_urls=l1.rpc,
+        l1_verifier=l1_verifier,
     )
-    shown: Mapping[str, object] = report_json(report)
-    if as_json:
-        typer.echo(json.dumps(shown, indent=1))
-    else:
-        console = Console(highlight=False)
-        console.print(checks_table([{k: str(v) for k, v in check.items()} for check in _checks(shown)]))
-        console.print(str(shown["verdict"]), soft_wrap=True, markup=False)
+    _show(report, as_json=as_json)
     return report.exit_code
 
 
-def _checks(shown: Mapping[str, object]) -> list[Mapping[str, object]]:
-    checks = shown["checks"]
-    return list(checks) if isinstance(checks, list) else []
+def _show(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(report_json(report), indent=1))
+    elif report.checks[0].result == "fail":
+        typer.echo("\n".join(report_lines(report)))
+    else:
+        console = Console(highlight=False)
+        # What a pack says must not be read as markup.
+        rows = [{"name": c.name, "result": c.result, "detail": escape(printable(c.detail))} for c in report.checks]
+        console.print(checks_table(rows))
+        console.print(printable(report.verdict), soft_wrap=True, markup=False)

@@ -3,10 +3,11 @@
 Needs Python 3.11 and `cryptography`; `py_ecc` only for the VaR proof. Usage:
 
     python verifier.py PACK [--contract ADDRESS --chain-id N] [--rpc URL]... [--model FILE] [--returns FILE] [--json]
+                       [--l1-output-root WORD] [--l1-rpc URL]... [--l1-verifier ADDRESS]
 
-Trusted: the AuditAnchor address and chain id that the user names, the RPCs' answers (all of them are compared), and
-SHA-256, Keccak-256, Ed25519 and BN254. Nothing inside the pack is trusted. Exit status: 0 nothing failed, 1 something
-did, 2 wrong usage, 3 a named RPC did not answer.
+Trusted: the AuditAnchor address and chain id that the user names, the RPCs' answers (all of them are compared) or the
+output root that the user names, and SHA-256, Keccak-256, Ed25519 and BN254. Nothing inside the pack is trusted. Exit
+status: 0 nothing failed, 1 something did, 2 wrong usage, 3 a named RPC did not answer.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import json
 import re
 import struct
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -25,6 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import sha256
+from http.client import HTTPException
 from itertools import pairwise
 from math import isfinite
 from pathlib import Path
@@ -58,6 +61,9 @@ MAX_ANSWER_BYTES = 4 * 2**20
 MAX_ENTRY_BYTES = 512
 MAX_PATH = 64
 MAX_DEPTH = 32
+# What Python's objects cost in memory: a pack of MAX_PACK_BYTES that holds disclosures stays below both.
+MAX_CONTAINERS = 500_000
+MAX_COMMAS = 2_000_000
 Q_TOLERANCE = 1e-4
 EXECUTED = frozenset({"order.filled", "order.unknown"})
 
@@ -131,6 +137,9 @@ class Named:
     rpc_urls: tuple[str, ...] = ()
     model_path: Path | None = None
     returns_path: Path | None = None
+    l1_output_root: str | None = None
+    l1_rpc_urls: tuple[str, ...] = ()
+    l1_verifier: str | None = None
     timeout: float = 10.0
 
 
@@ -138,6 +147,7 @@ class Named:
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
 _BRACKETS = re.compile(r""""(?:[^"\\]++|\\.)*+"?|[\[\]{}]""", re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _DECIMAL = re.compile(r"(?!-0\Z)-?(0|[1-9][0-9]{0,60})(\.[0-9]{0,60}[1-9])?")
 
 
@@ -159,10 +169,15 @@ def parse_json(content: bytes | str) -> Any:
     def refuse(text: str) -> Any:
         raise Failed(f"a number that is no integer: {text[:20]}")
 
+    def whole(text: str) -> int:
+        if len(text) > 17 or text == "-0":
+            raise Failed(f"an integer outside the profile: {text[:20]}")
+        return int(text)
+
     try:
         text = content.decode() if isinstance(content, bytes) else content
         _require_shallow(text)
-        value = json.loads(text, object_pairs_hook=unique, parse_float=refuse, parse_constant=refuse)
+        value = json.loads(text, object_pairs_hook=unique, parse_float=refuse, parse_constant=refuse, parse_int=whole)
     except ValueError as error:
         raise Failed(f"not JSON: {str(error)[:80]}") from error
     _require_profile(value)
@@ -171,11 +186,16 @@ def parse_json(content: bytes | str) -> Any:
 
 def _require_shallow(text: str) -> None:
     # The decoder recurses in C: where a library has raised Python's recursion limit, nesting would overrun the stack.
-    depth = 0
+    if text.count(",") > MAX_COMMAS:
+        raise Failed(f"more than {MAX_COMMAS} values")
+    depth = opened = 0
     for match in _BRACKETS.finditer(text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
+        step = {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
+        depth, opened = depth + step, opened + (step == 1)
         if depth > MAX_DEPTH:
             raise Failed("nested too deeply")
+        if opened > MAX_CONTAINERS:
+            raise Failed(f"more than {MAX_CONTAINERS} objects and arrays")
 
 
 def _require_profile(value: object) -> None:
@@ -189,7 +209,7 @@ def _require_profile(value: object) -> None:
             _require_profile(item)
     elif not isinstance(value, str | bool | int) or (isinstance(value, int) and abs(value) >= 2**53):
         raise Failed("a value outside the profile (null, or an integer of 2^53 or more)")
-    elif isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+    elif isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
         raise Failed("a string holds a lone surrogate")
 
 
@@ -222,6 +242,14 @@ def from_hex(text: str) -> bytes:
 def hashes(texts: Sequence[str]) -> list[bytes]:
     """Decode a list of 32-byte hashes."""
     return [decode_base64url(text, 32) for text in texts]
+
+
+def scaled(text: str, places: int) -> int:
+    """Return a decimal string times 10^places, exactly; fail where that is no integer."""
+    whole, _, part = text.partition(".")
+    if len(part) > places:
+        raise Failed(f"more than {places} decimals")
+    return int(whole + part.ljust(places, "0"))
 
 
 # --- Keccak-256 (Ethereum's padding) ---------------------------------------------------------------------------------
@@ -382,8 +410,13 @@ class Reverted:
     data: bytes
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_arguments: Any) -> None:
+        return None
+
+
 class Rpc:
-    """One JSON-RPC endpoint that the user named."""
+    """One JSON-RPC endpoint that the user named; an answer is bounded in bytes, and in time as a whole."""
 
     def __init__(self, url: str, timeout: float) -> None:
         if not url.startswith(("http://", "https://")):
@@ -395,14 +428,13 @@ class Rpc:
         """Return the result of one request, raising Unreachable for every other outcome but a revert."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}).encode()
         # The user's own address, http or https only.
-        request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout) as response:  # noqa: S310
-                answer = self._parsed(self._read(response))
+            request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})  # noqa: S310
+            answer = self._parsed(self._fetched(request))
         except urllib.error.HTTPError as error:
             error.close()
             raise Unreachable(f"{self.url} answers {method} with status {error.code}") from None
-        except (OSError, ValueError, Failed) as error:
+        except (OSError, ValueError, HTTPException, Failed) as error:
             raise Unreachable(f"{self.url} does not answer {method}: {str(error)[:80]}") from error
         if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
             return self._refusal(method, answer["error"])
@@ -434,6 +466,25 @@ class Rpc:
             raise Unreachable(f"{self.url} answers {method} with no number")
         return int(answer, 16)
 
+    def _fetched(self, request: urllib.request.Request) -> bytes:
+        outcome: list[bytes | Exception] = []
+        # A socket's timeout starts anew with every byte, and a name's look-up has none: only a thread can be left.
+        worker = threading.Thread(target=self._fetch, args=(request, outcome), daemon=True)
+        worker.start()
+        worker.join(self.timeout)
+        if not outcome:
+            raise TimeoutError("no answer in time")
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+        return outcome[0]
+
+    def _fetch(self, request: urllib.request.Request, outcome: list[bytes | Exception]) -> None:
+        try:
+            with urllib.request.build_opener(_NoRedirect).open(request, timeout=self.timeout) as response:
+                outcome.append(self._read(response))
+        except (OSError, ValueError, HTTPException) as error:
+            outcome.append(error)
+
     def _read(self, response: Any) -> bytes:
         deadline, content = time.monotonic() + self.timeout, b""
         while chunk := response.read1(65536):
@@ -459,6 +510,133 @@ class Rpc:
         if not isinstance(text, str) or not re.fullmatch(r"0x([0-9a-fA-F]{2})*", text):
             raise Unreachable(f"{self.url} answers with no bytes")
         return from_hex(text)
+
+
+# --- Merkle-Patricia proofs and CIDs ---------------------------------------------------------------------------------
+
+MAX_NODE_BYTES = 1024
+MAX_TRIE_NODES = 65
+# The place of AuditAnchor's `_anchors` in its storage, which is part of what the user names with its address.
+ANCHORS_SLOT = 4
+
+Rlp = bytes | list[Any]
+
+
+def rlp_decode(content: bytes) -> Rlp:
+    """Decode one RLP item in its one canonical form, with nothing after it."""
+    item, end = _rlp_item(content, 0, 0)
+    if end != len(content):
+        raise Failed("bytes after an RLP item")
+    return item
+
+
+def _rlp_item(content: bytes, at: int, depth: int) -> tuple[Rlp, int]:
+    if at >= len(content) or depth > 4:
+        raise Failed("RLP that is cut off or nested too deeply")
+    first = content[at]
+    if first < 0x80:
+        return content[at : at + 1], at + 1
+    is_list = first >= 0xC0
+    start, stop = _rlp_bounds(content, at + 1, first - (0xC0 if is_list else 0x80))
+    if not is_list:
+        if stop - start == 1 and content[start] < 0x80:
+            raise Failed("RLP that is not canonical")
+        return content[start:stop], stop
+    items = []
+    while start < stop:
+        item, start = _rlp_item(content, start, depth + 1)
+        items.append(item)
+    if start != stop:
+        raise Failed("an RLP item reaches beyond its list")
+    return items, stop
+
+
+def _rlp_bounds(content: bytes, start: int, length: int) -> tuple[int, int]:
+    if length > 55:
+        digits = content[start : start + length - 55]
+        start, width = start + length - 55, length - 55
+        length = int.from_bytes(digits, "big")
+        if len(digits) != width or digits[0] == 0 or length < 56:
+            raise Failed("RLP that is not canonical")
+    if start + length > len(content):
+        raise Failed("RLP that is cut off")
+    return start, start + length
+
+
+def trie_value(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes:
+    """Return what a secure Merkle-Patricia trie holds under a key; fail unless the proof is exactly the way to it."""
+    path, at, expected = _nibbles(keccak256(key)), 0, root
+    for place, node in enumerate(proof):
+        if keccak256(node) != expected:
+            raise Failed("a node is not the one that its parent or the root names")
+        items = rlp_decode(node)
+        if isinstance(items, list) and len(items) == 17 and at < len(path):
+            child, at = items[path[at]], at + 1
+        elif isinstance(items, list) and len(items) == 2:
+            part, is_leaf = _compact(items[0])
+            if path[at : at + len(part)] != part:
+                raise Failed("the proof shows that the key holds nothing")
+            child, at = items[1], at + len(part)
+            if is_leaf:
+                return _leaf_value(child, whole=at == len(path) and place == len(proof) - 1)
+        else:
+            raise Failed("neither a branch nor a short node")
+        # On the way to 32 bytes every node has at least 32 itself: none stands inside its parent.
+        if not isinstance(child, bytes) or len(child) != 32:
+            raise Failed("the proof shows that the key holds nothing")
+        expected = child
+    raise Failed("the proof ends before the leaf")
+
+
+def _leaf_value(value: Rlp, *, whole: bool) -> bytes:
+    if not whole or not isinstance(value, bytes):
+        raise Failed("a leaf that is not the proof's last node, or not the key's")
+    return value
+
+
+def _nibbles(content: bytes) -> list[int]:
+    return [nibble for byte in content for nibble in (byte >> 4, byte & 15)]
+
+
+def _compact(encoded: Rlp) -> tuple[list[int], bool]:
+    if not isinstance(encoded, bytes) or not encoded:
+        raise Failed("a short node without a path")
+    nibbles = _nibbles(encoded)
+    flag, is_odd = nibbles[0], nibbles[0] & 1
+    if flag > 3 or (not is_odd and nibbles[1]) or (flag < 2 and len(nibbles) == 2 and not is_odd):
+        raise Failed("a path that is not canonical")
+    return nibbles[2 - is_odd :], flag > 1
+
+
+def anchor_slot(log_id: str, index: int) -> bytes:
+    """Return where AuditAnchor keeps an anchor's word: Solidity's place of _anchors[logId][index]."""
+    return keccak256(words(index, keccak256(words(log_id, ANCHORS_SLOT))))
+
+
+def file_cid(content: bytes) -> str:
+    """Return the CIDv1 of a file: raw leaves of 256 KiB under balanced UnixFS nodes of 174 links."""
+    chunks = [content[at : at + 2**18] for at in range(0, len(content), 2**18)] or [b""]
+    level = [(b"\x01\x55\x12\x20" + sha256(chunk).digest(), len(chunk), len(chunk)) for chunk in chunks]
+    while len(level) > 1:
+        level = [_unixfs_node(level[at : at + 174]) for at in range(0, len(level), 174)]
+    return "b" + base64.b32encode(level[0][0]).decode().lower().rstrip("=")
+
+
+def _unixfs_node(children: Sequence[tuple[bytes, int, int]]) -> tuple[bytes, int, int]:
+    # (cid, bytes of the file below, bytes of the blocks below) into a dag-pb node: its links, then its data.
+    size = sum(child[1] for child in children)
+    data = b"\x08\x02\x18" + _varint(size) + b"".join(b"\x20" + _varint(child[1]) for child in children)
+    links = [b"\x0a" + _varint(len(cid)) + cid + b"\x12\x00\x18" + _varint(total) for cid, _, total in children]
+    node = b"".join(b"\x12" + _varint(len(link)) + link for link in links) + b"\x0a" + _varint(len(data)) + data
+    return b"\x01\x70\x12\x20" + sha256(node).digest(), size, len(node) + sum(child[2] for child in children)
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 127:
+        encoded.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*encoded, value])
 
 
 # --- format ----------------------------------------------------------------------------------------------------------
@@ -528,9 +706,9 @@ def members(optional: Sequence[str] = (), **shapes: Shape) -> Shape:
         if not isinstance(value, dict):
             raise Failed(f"{where} is no object")
         missing = sorted(shapes.keys() - value.keys() - set(optional))
-        unknown = sorted(value.keys() - shapes.keys())
+        unknown = [key[:40] for key in value if key not in shapes]
         if missing or unknown:
-            raise Failed(f"{where}: missing {missing}, unknown {unknown}"[:200])
+            raise Failed(f"{where}: missing {missing[:5]}, unknown {unknown[:5]}"[:200])
         for key, item in value.items():
             shapes[key](item, f"{where}.{key}")
 
@@ -543,11 +721,13 @@ def anything(value: Any, where: str) -> None:
 
 HASH = base64_of(32)
 PATH = many(HASH, MAX_PATH)
+FINALITIES = ("L2 unsafe", "L2 safe", "L2 finalized")
 ADDRESS = text(r"0x[0-9a-f]{40}")
 WORD = text(r"0x[0-9a-f]{64}")
 SHA256_HEX = text(r"[0-9a-f]{64}")
 DECIMAL = text(_DECIMAL.pattern)
 FREE_TEXT = text(r".{0,4096}")
+TRIE_PROOF = many(text(rf"0x(?:[0-9a-f]{{2}}){{1,{MAX_NODE_BYTES}}}"), MAX_TRIE_NODES, least=1)
 PACK = members(
     optional=("heads", "model", "compliance", "var"),
     format=text(re.escape(FORMAT)),
@@ -575,7 +755,17 @@ PACK = members(
         heads_root=HASH,
         block_number=integer,
         tx_hash=WORD,
-        l2_proof=anything,
+        l2_proof=members(
+            version=integer,
+            output_root=WORD,
+            state_root=WORD,
+            message_passer_storage_root=WORD,
+            block_hash=WORD,
+            block_number=integer,
+            account_proof=TRIE_PROOF,
+            storage_proof=TRIE_PROOF,
+            storage_key=WORD,
+        ),
     ),
     consistency=PATH,
     heads=members(id=HASH, count=integer, head=HASH, index=integer, of=integer, path=PATH),
@@ -791,11 +981,80 @@ class Examination:
         if not all(entry["index"] < anchor["size"] for entry in self.pack["entries"]) or anchor["size"] > size:
             raise Failed("an entry is not below the anchored size, or that is above the checkpoint's")
         expected = self.anchor_word(anchor["index"], anchor["size"], anchor["root"], anchor["heads_root"])
+        if "l2_proof" in anchor:
+            self._require_l2_proof(anchor["l2_proof"], expected)
+        if self.named.contract is None or self.named.chain_id is None:
+            raise Skipped("log not identified")
+        shown = [*self._proved_by_output_root(), *self._proved_on_l1(expected)]
+        if self.named.rpc_urls:
+            shown.append(self._held_by_contract(expected))
+        if not shown:
+            raise Skipped(self._why_unproven())
+        return "; ".join(shown)
+
+    def _held_by_contract(self, expected: bytes) -> str:
+        index = self.pack["anchor"]["index"]
         for rpc in self.chain():
-            if self._anchor_at(rpc, anchor["index"]) != expected:
+            if self._anchor_at(rpc, index) != expected:
                 raise Failed(f"{rpc.url}: the contract holds no such anchor")
             self._require_anchoring_transaction(rpc)
-        return f"anchor {anchor['index']} as {len(self.rpcs)} RPC(s) say, {self._finality(self.rpcs[0])}"
+            self._require_proved_block(rpc)
+        finality = min(map(self._finality, self.rpcs), key=FINALITIES.index)
+        return f"anchor {index} as {len(self.rpcs)} RPC(s) say, {finality}"
+
+    def _why_unproven(self) -> str:
+        if self.named.l1_verifier is not None:
+            return "not proven on L1 yet"
+        return "no output root named" if "l2_proof" in self.pack["anchor"] else "no RPC named"
+
+    def _require_proved_block(self, rpc: Rpc) -> None:
+        proof = self.pack["anchor"].get("l2_proof")
+        if proof is None:
+            return
+        block = rpc.ask("eth_getBlockByNumber", hex(proof["block_number"]), False)
+        found = (str(block.get("hash")).lower(), str(block.get("stateRoot")).lower()) if isinstance(block, dict) else ()
+        if found != (proof["block_hash"], proof["state_root"]):
+            raise Failed(f"{rpc.url}: the l2_proof's block has another hash or state")
+
+    def _require_l2_proof(self, proof: Mapping[str, Any], expected: bytes) -> None:
+        """Fail unless account and storage proof lead from the output root to the anchor's word."""
+        anchor = self.pack["anchor"]
+        parts = (proof["state_root"], proof["message_passer_storage_root"], proof["block_hash"])
+        if proof["version"] != 0 or keccak256(words(0, *parts)) != from_hex(proof["output_root"]):
+            raise Failed("l2_proof: the output root does not follow from its parts")
+        if anchor["block_number"] > proof["block_number"]:
+            raise Failed("l2_proof: its block is older than the anchor")
+        slot = anchor_slot(anchor["log_id"], anchor["index"])
+        if from_hex(proof["storage_key"]) != slot:
+            raise Failed("l2_proof: storage_key is not the place of this anchor")
+        try:
+            storage = _storage_root(proof, anchor["contract"])
+            stored = rlp_decode(trie_value(storage, slot, [from_hex(node) for node in proof["storage_proof"]]))
+        except Failed as error:
+            raise Failed(f"l2_proof: {error}") from error
+        if stored != expected.lstrip(b"\0"):
+            raise Failed("l2_proof: the contract holds another word")
+
+    def _proved_by_output_root(self) -> list[str]:
+        proof, root = self.pack["anchor"].get("l2_proof"), self.named.l1_output_root
+        if proof is None or root is None:
+            return []
+        if proof["output_root"] != root:
+            raise Failed("l2_proof: another output root than the one named")
+        return [f"proved against output root {root}"]
+
+    def _proved_on_l1(self, expected: bytes) -> list[str]:
+        if not self.named.l1_rpc_urls or self.named.l1_verifier is None:
+            return []
+        anchor, verifier = self.pack["anchor"], self.named.l1_verifier
+        call = selector("provenAt(bytes32,uint256)") + words(anchor["log_id"], anchor["index"])
+        is_proven = True
+        for url in self.named.l1_rpc_urls:
+            proven = Rpc(url, self.named.timeout).read(verifier, call)[:32]
+            if proven not in {expected, bytes(32)}:
+                raise Failed(f"{url}: another anchor is proven on L1")
+            is_proven = is_proven and proven == expected
+        return [f"proven on L1 by {verifier}"] if is_proven else []
 
     def anchor_word(self, index: int, size: int, root: str, heads_root: str) -> bytes:
         """Return the word that the contract stores for an anchor."""
@@ -836,20 +1095,19 @@ class Examination:
     def account_chain(self) -> str:
         """The account's entries from the first disclosed one to its head follow one another without a gap."""
         chain = [entry for entry in self.pack["entries"] if {"account", "seq"} <= entry["disclosed"].keys()]
-        if "heads" not in self.pack or not chain:
-            raise Skipped("the pack holds no heads or discloses no account")
-        heads = self.pack["heads"]
+        if not chain:
+            raise Skipped("the pack discloses no account")
         chain.sort(key=lambda entry: _whole(entry, "seq"))
-        if len(chain) == 1 and _whole(chain[0], "seq") < heads["count"]:
+        heads = self.pack.get("heads")
+        if heads is not None and len(chain) == 1 and _whole(chain[0], "seq") < heads["count"]:
             raise Skipped("the account's later entries are not in the pack")
         for before, entry in pairwise(chain):
-            if _whole(entry, "seq") != _whole(before, "seq") + 1:
-                raise Failed(f"a gap after seq {_whole(before, 'seq')}")
-            if entry["index"] <= before["index"]:
-                raise Failed("the log's order is not the account's")
-            if _shown(entry, "prev") != _content(before)["c"]:
-                raise Failed(f"prev of seq {_whole(entry, 'seq')} is not the commitment before it")
+            _require_next(before, entry)
         last = chain[-1]
+        if heads is None:
+            raise Skipped(
+                f"seq {_whole(chain[0], 'seq')} to {_whole(last, 'seq')} without a gap; the pack holds no heads"
+            )
         if _whole(last, "seq") != heads["count"] or _content(last)["c"] != heads["head"]:
             raise Failed("the last entry is not the account's head")
         return f"seq {_whole(chain[0], 'seq')} to {heads['count']}"
@@ -883,6 +1141,7 @@ class Examination:
         weights, description = self._model_files()
         if sha256(weights + description).hexdigest() != model["sha256"]:
             raise Failed("the model file has another hash")
+        _require_cid(model["cid"], weights)
         return str(model["sha256"])
 
     def replayed_decision(self) -> str:
@@ -988,7 +1247,9 @@ class Examination:
         )
 
     def _require_fold(self, claim: Mapping[str, Any], policy: VarPolicy, statement: Sequence[int]) -> None:
-        market = read_returns(read_file(self._returns_file(), MAX_PACK_BYTES))
+        content = read_file(self._returns_file(), MAX_PACK_BYTES)
+        market = read_returns(content)
+        _require_cid(claim["returns_cid"], content)
         if market.universe_id != policy.universe_id or market.epoch != claim["epoch"]:
             raise Failed("the returns file is about another universe or epoch")
         if (len(market.prices), len(market.rows)) != (policy.instruments, policy.window):
@@ -1110,11 +1371,38 @@ class Examination:
         return _shows(entry, wanted) or not any(_shows(other, wanted) for other in self.pack["entries"])
 
 
+def _require_cid(cid: str, content: bytes) -> None:
+    # Empty where the file is not pinned.
+    if cid and cid != file_cid(content):
+        raise Failed("the file named is not the one behind the CID")
+
+
+def _storage_root(proof: Mapping[str, Any], contract: str) -> bytes:
+    nodes = [from_hex(node) for node in proof["account_proof"]]
+    account = rlp_decode(trie_value(from_hex(proof["state_root"]), from_hex(contract), nodes))
+    # Nonce, balance, storage root, code hash.
+    if not isinstance(account, list) or [type(part) for part in account] != [bytes] * 4:
+        raise Failed("that is no account")
+    root: bytes = account[2]
+    return root
+
+
 def _require_signature(key: bytes, signature: bytes, message: bytes) -> None:
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
     except (InvalidSignature, ValueError) as error:
         raise Failed("the signature does not verify") from error
+
+
+def _require_next(before: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
+    if not _equal(_shown(entry, "account"), _shown(before, "account")):
+        raise Failed("entries of two accounts")
+    if _whole(entry, "seq") != _whole(before, "seq") + 1:
+        raise Failed(f"a gap after seq {_whole(before, 'seq')}")
+    if entry["index"] <= before["index"]:
+        raise Failed("the log's order is not the account's")
+    if _shown(entry, "prev") != _content(before)["c"]:
+        raise Failed(f"prev of seq {_whole(entry, 'seq')} is not the commitment before it")
 
 
 def _require_below_head(entry: Mapping[str, Any], heads: Mapping[str, Any]) -> None:
@@ -1177,11 +1465,11 @@ def _order_calldata(entry: Mapping[str, Any]) -> bytes:
     DECIMAL(notional, "notional")
     model = str(_shown(entry, "model") or "").removeprefix("0x") or "0" * 64
     SHA256_HEX(model, "model")
-    amount = Decimal(notional).scaleb(6)
-    if amount != int(amount) or not 0 <= amount < 2**256:
-        raise Failed("the notional has more than six decimals")
+    amount = scaled(notional, 6)
+    if not 0 <= amount < 2**256:
+        raise Failed("the notional is out of range")
     ticker = instrument.encode("ascii").ljust(32, b"\0")
-    return selector("submitOrder(address,bytes32,uint256,bytes32)") + words(subject, ticker, int(amount), "0x" + model)
+    return selector("submitOrder(address,bytes32,uint256,bytes32)") + words(subject, ticker, amount, "0x" + model)
 
 
 # --- replaying a decision --------------------------------------------------------------------------------------------
@@ -1277,21 +1565,20 @@ def read_returns(content: bytes) -> Market:
     data = parse_json(content)
     tickers, prices = many(text(r"[\x21-\x7e]{1,32}"), 4096, least=1), many(DECIMAL, 4096, least=1)
     members(universe=tickers, epoch=integer, prices=prices, returns=text(r"[A-Za-z0-9_-]+"), v=integer)(data, "returns")
-    units = [Decimal(price).scaleb(4) for price in data["prices"]]
+    units = [scaled(price, 4) for price in data["prices"]]
     width = len(units)
     packed = decode_base64url(data["returns"], len(data["returns"]) * 3 // 4)
     if data["v"] != 1 or len(data["universe"]) != width or len(packed) % (3 * width):
         raise Failed("the returns file is malformed")
-    if not all(unit == int(unit) and 0 <= unit < 2**32 for unit in units):
+    if not all(0 <= unit < 2**32 for unit in units):
         raise Failed("a price is out of range")
-    whole = [int(unit) for unit in units]
     universe = b"".join(ticker.encode("ascii").ljust(32, b"\0") for ticker in data["universe"])
     universe_id = keccak256(words(32, width) + universe)
-    listed = words(width, *whole)
+    listed = words(width, *units)
     head = words(universe_id, data["epoch"], 128, 128 + len(listed))
     cells = [int.from_bytes(packed[at : at + 3], "big", signed=True) for at in range(0, len(packed), 3)]
     rows = [cells[at : at + width] for at in range(0, len(cells), width)]
-    return Market(universe_id, data["epoch"], whole, rows, keccak256(head + listed + tail(packed)))
+    return Market(universe_id, data["epoch"], units, rows, keccak256(head + listed + tail(packed)))
 
 
 def fold(prices: Sequence[int], rows: Sequence[Sequence[int]], r: int, z: int) -> int:
@@ -1377,13 +1664,18 @@ def require_groth16(key: bytes, proof: bytes, inputs: Sequence[int]) -> None:
 # --- the whole -------------------------------------------------------------------------------------------------------
 
 
-def read_file(path: Path, limit: int) -> bytes:
-    """Read a file that the user named, up to a size."""
+def read_start(path: Path, limit: int) -> bytes:
+    """Read a file that the user named, one byte more than the limit at most."""
     try:
         with path.open("rb") as file:
-            content = file.read(limit + 1)
+            return file.read(limit + 1)
     except OSError as error:
         raise Failed(f"{path.name} cannot be read: {error.strerror}") from error
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """Read a file that the user named, failing where it is too large."""
+    content = read_start(path, limit)
     if len(content) > limit:
         raise Failed(f"{path.name} is larger than {limit} bytes")
     return content
@@ -1400,9 +1692,12 @@ def verify(
     attestor: str | None = None,
     engine: str | None = None,
     target: str | None = None,
+    l1_output_root: str | None = None,
+    l1_rpc_urls: Sequence[str] = (),
+    l1_verifier: str | None = None,
     timeout: float = 10.0,
 ) -> Report:
-    """Examine a pack; the addresses are what the user trusts, the timeout is in seconds a request."""
+    """Examine a pack; addresses and output root are what the user trusts, the timeout is in seconds a request."""
     named = Named(
         contract=_lower(contract),
         chain_id=chain_id,
@@ -1412,6 +1707,9 @@ def verify(
         rpc_urls=tuple(rpc_urls),
         model_path=model_path,
         returns_path=returns_path,
+        l1_output_root=_lower(l1_output_root),
+        l1_rpc_urls=tuple(l1_rpc_urls),
+        l1_verifier=_lower(l1_verifier),
         timeout=timeout,
     )
     identified = named.contract is not None and named.chain_id is not None
@@ -1454,7 +1752,9 @@ def _examine(examination: Examination, name: str) -> Check:
 
 
 def report_lines(report: Report) -> list[str]:
-    """Return one line a check and the verdict."""
+    """Return one line a check and the verdict; one line in all for what is no pack."""
+    if report.checks[0].result == "fail":
+        return [printable(f"refused: {report.checks[0].detail}")]
     lines = [f"{check.result:<8}{check.name:<22}{printable(check.detail)}" for check in report.checks]
     return [*lines, printable(report.verdict)]
 
@@ -1476,25 +1776,40 @@ def _address(value: str) -> str:
     return value.lower()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status."""
+def _word(value: str) -> str:
+    if not re.fullmatch(r"0x[0-9a-fA-F]{64}", value):
+        raise argparse.ArgumentTypeError("an output root is 0x and 64 hex digits")
+    return value.lower()
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="verifier.py", description="Check an evidence pack without trusting its maker."
     )
     parser.add_argument("pack", type=Path, metavar="PACK")
-    for name in ("contract", "attestor", "engine", "target"):
+    for name in ("contract", "attestor", "engine", "target", "l1-verifier"):
         parser.add_argument(f"--{name}", type=_address, metavar="ADDRESS")
+    parser.add_argument("--l1-output-root", type=_word, metavar="WORD")
+    parser.add_argument("--l1-rpc", action="append", default=[], metavar="URL")
     parser.add_argument("--chain-id", type=int, metavar="N")
     parser.add_argument("--rpc", action="append", default=[], metavar="URL")
     parser.add_argument("--model", type=Path, metavar="FILE")
     parser.add_argument("--returns", type=Path, metavar="FILE")
     parser.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS")
     parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    parser = _parser()
     options = parser.parse_args(arguments)
     if (options.contract is None) != (options.chain_id is None):
         parser.error("--contract and --chain-id belong together")
+    if bool(options.l1_rpc) != bool(options.l1_verifier):
+        parser.error("--l1-rpc and --l1-verifier belong together")
     try:
-        content = read_file(options.pack, MAX_PACK_BYTES)
+        content = read_start(options.pack, MAX_PACK_BYTES)
     except Failed as error:
         parser.error(str(error))
     report = verify(
@@ -1507,6 +1822,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         attestor=options.attestor,
         engine=options.engine,
         target=options.target,
+        l1_output_root=options.l1_output_root,
+        l1_rpc_urls=options.l1_rpc,
+        l1_verifier=options.l1_verifier,
         timeout=options.timeout,
     )
     output = json.dumps(report_json(report), indent=1) if options.json else "\n".join(report_lines(report))

@@ -16,6 +16,7 @@ from agents.features import Normaliser
 from agents.model import Model
 from agents.networks import QNetwork
 from backend.kernel.canonical import canonical_json, decimal_string, encode_bytes
+from backend.kernel.cid import file_cid
 from backend.transparency.engine import verifier
 from backend.transparency.engine.verifier import Failed
 from tests.backend.transparency.examined import check, failed, raw, result, selector
@@ -49,7 +50,7 @@ def decided(model: Model, make_log: Any) -> dict[str, Any]:
     values = model.q_values(np.array([float(text) for text in features]))
     part = {
         "sha256": model_sha256(weights_of(model), describe(model)),
-        "cid": "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku",
+        "cid": file_cid(weights_of(model)),
         "feature_schema_sha256": feature_schema_sha256(model.features),
         "features": features,
         "q_values": [decimal_string(Decimal(f"{value:.9f}")) for value in values.tolist()],
