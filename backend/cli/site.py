@@ -1,0 +1,124 @@
+"""An HTTP address that is asked and not trusted: bounded answers, no redirects, one clear line for each failure."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from backend.kernel.errors import Invalid, Unavailable
+
+KIB, MIB = 2**10, 2**20
+SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that arrived whole: what was asked for, or a refusal (status 4xx)."""
+
+    url: str
+    status: int
+    content: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether it is what was asked for."""
+        return self.status == httpx.codes.OK
+
+    @property
+    def said(self) -> str:
+        """The refusal in one line."""
+        try:
+            document = json.loads(self.content)
+            detail = str(document["detail"])
+        except (ValueError, KeyError, TypeError):
+            detail = "no reason given"
+        return printable(f"{self.url} answers {self.status}: {detail}")
+
+    def text(self) -> str:
+        """Return the content as text."""
+        try:
+            return self.content.decode()
+        except UnicodeDecodeError as error:
+            raise Unavailable(f"{self.url} answers with no text") from error
+
+    def document(self) -> dict[str, Any]:
+        """Return the content as a JSON object."""
+        try:
+            value = json.loads(self.content)
+        except (ValueError, RecursionError) as error:
+            raise Unavailable(f"{self.url} answers with no JSON") from error
+        if not isinstance(value, dict):
+            raise Unavailable(f"{self.url} answers with no JSON object")
+        return value
+
+
+class Site:
+    """One server by its base URL; `sign_in` returns a fresh access token where one is needed."""
+
+    def __init__(self, base_url: str, *, sign_in: Callable[[], str] | None = None, seconds: float = SECONDS) -> None:
+        if urlsplit(base_url).scheme not in {"http", "https"} or not urlsplit(base_url).netloc:
+            raise Invalid(f"{base_url} is no http address")
+        self.base_url = base_url.rstrip("/")
+        self._sign_in = sign_in
+        self._token = ""
+        self._seconds = seconds
+        self._client = httpx.Client(timeout=seconds, follow_redirects=False, headers={"Accept-Encoding": "identity"})
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+    def get(self, path: str, limit: int, **query: object) -> Reply:
+        """Read up to `limit` bytes; raise Unavailable for all that is neither an answer nor a refusal."""
+        if self._sign_in is not None and not self._token:
+            self._token = self._sign_in()
+        reply = self._get(path, limit, query)
+        if reply.status == httpx.codes.UNAUTHORIZED and self._sign_in is not None:
+            self._token = self._sign_in()
+            reply = self._get(path, limit, query)
+        return reply
+
+    def expect(self, path: str, limit: int, **query: object) -> Reply:
+        """Read what must be there; raise Unavailable where it is refused."""
+        reply = self.get(path, limit, **query)
+        if not reply.ok:
+            raise Unavailable(reply.said)
+        return reply
+
+    def _get(self, path: str, limit: int, query: Mapping[str, object]) -> Reply:
+        url = self.base_url + path
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        parameters = {name: str(value) for name, value in query.items()}
+        try:
+            with self._client.stream("GET", url, params=parameters, headers=headers) as response:
+                self._require_answer(url, response)
+                return Reply(url, response.status_code, self._read(url, response, limit), dict(response.headers))
+        except (httpx.HTTPError, httpx.InvalidURL) as silence:
+            raise Unavailable(f"{url} does not answer: {silence or type(silence).__name__}") from silence
+
+    def _require_answer(self, url: str, response: httpx.Response) -> None:
+        if response.is_redirect:
+            target = printable(response.headers.get("location", "elsewhere"))
+            raise Unavailable(f"{url} redirects to {target}: redirects are not followed, name the address itself")
+        if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR or response.status_code == 429:
+            raise Unavailable(f"{url} answers with status {response.status_code}")
+
+    def _read(self, url: str, response: httpx.Response, limit: int) -> bytes:
+        content, deadline = bytearray(), time.monotonic() + 4 * self._seconds
+        for piece in response.iter_raw(64 * KIB):
+            content += piece
+            if len(content) > limit:
+                raise Unavailable(f"{url} answers with more than {limit} bytes")
+            if time.monotonic() > deadline:
+                raise Unavailable(f"{url} answers too slowly")
+        return bytes(content)
+
+
+def printable(text: str) -> str:
+    """Return foreign text as one harmless line."""
+    return "".join(character if character.isprintable() else "?" for character in text)[:400]
