@@ -18,7 +18,7 @@ from backend.artifacts.service import ArtifactService
 from backend.audit.service import AuditJournal, LogReader, Sequencer
 from backend.compliance.service import ComplianceGate, CredentialService
 from backend.decisions.service import DecisionService, ModelStore
-from backend.execution.service import ExecutionService
+from backend.execution.service import ExecutionService, ReconciliationService
 from backend.governance.service import ModelService
 from backend.kernel.clock import close_of, epoch_of
 from backend.kernel.errors import Invalid, Unavailable
@@ -266,8 +266,9 @@ def build(settings: Settings) -> Platform:
         window=WINDOW,
     )
     risk = RiskGate(market, market_data, journal, switch, limits)
-    broker = PaperBroker(market.price, PaperRates(settings.fee_rate, settings.slippage_rate), clock)
-    execution = ExecutionService(broker, risk, settings.initial_cash_usd)
+    rates = PaperRates(settings.fee_rate, settings.slippage_rate)
+    broker = PaperBroker(market.price, rates, clock, settings.state_dir / "paper_venue.sqlite3")
+    execution = ExecutionService(broker, risk, decisions, journal, settings.initial_cash_usd)
     stages = Stages(decisions, compliance, risk, execution, journal, len(market_data.universe()))
 
     async def open_account(session: AsyncSession, account: Any) -> Mapping[str, str | int]:
@@ -276,10 +277,15 @@ def build(settings: Settings) -> Platform:
     accounts = Accounts(settings, clock, journal, outside.limiter, access_tokens(settings), open_account)
     epochs = EpochService(journal, clock, accounts, execution, market_data.universe())
 
-    async def close_epoch(session: AsyncSession, ending: date, _next: date) -> None:
-        await epochs.close(session, epoch_of(ending))
+    reconciliations = ReconciliationService(broker, execution, accounts, switch, journal, clock)
 
-    market.before_advance.append(close_epoch)
+    async def close_day(session: AsyncSession, ending: date, _next: date) -> None:
+        # Orders of unknown fate are settled before positions are committed to; the system's chain comes last.
+        found = await reconciliations.compare(session, ending, closing=True)
+        await epochs.close(session, epoch_of(ending))
+        await reconciliations.conclude(session, ending, found)
+
+    market.before_advance.append(close_day)
     returns = ReturnsService(chain, market_data, artifacts, journal, clock, window=WINDOW)
 
     async def on_breach(session: AsyncSession, breach: Attestation) -> None:
@@ -300,8 +306,8 @@ def build(settings: Settings) -> Platform:
     services: dict[type, object] = {
         type(service): service
         for service in (
-            settings, database, accounts, market, decisions, compliance, risk, switch, execution, artifacts, models,
-            epochs, returns, attestations, anchoring, reader, packs,
+            settings, database, accounts, market, decisions, compliance, risk, switch, execution, reconciliations,
+            artifacts, models, epochs, returns, attestations, anchoring, reader, packs,
         )
     }  # fmt: skip
     services |= {

@@ -10,6 +10,7 @@ from backend.api import jobs
 from backend.artifacts import endpoints as artifacts
 from backend.audit import endpoints as audit
 from backend.compliance import endpoints as compliance
+from backend.execution import endpoints as execution
 from backend.governance import endpoints as governance
 from backend.governance.schemas import MODEL_BODY_BYTES
 from backend.market import endpoints as market
@@ -23,6 +24,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     market.router,  # /market/instruments /market/bars /market/clock /market/clock/advance
     compliance.router,  # /compliance/credentials
     pipeline.router,  # /orders /orders/batch /orders/{order_id} /positions /risk/me /risk/{address}
+    execution.router,  # /reconciliations /reconciliations/{day}
     risk.router,  # /halts /halts/{halt_id}/review /halts/{halt_id}/rearm /risk/reviews /risk/limits
     audit.router,  # /log/checkpoint /log/tile/{level}/{path} /log/tile/entries/{path} /log/proof/...
     anchoring.router,  # /log/anchors /anchors

@@ -1,8 +1,9 @@
-"""Orders, positions and cash, in exact integers."""
+"""Orders, positions and cash in exact integers, and how they compared with the venue's books."""
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Integer, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.kit.db import Base, UtcDateTime
@@ -43,7 +44,7 @@ class OrderRow(Base):
     instrument: Mapped[str] = mapped_column(String(32))
     side: Mapped[str] = mapped_column(String(4))
     quantity_units: Mapped[int] = mapped_column(BigInteger)
-    state: Mapped[str] = mapped_column(String(8), index=True)
+    state: Mapped[str] = mapped_column(String(16), index=True)
     gate: Mapped[str] = mapped_column(String(16))
     rule: Mapped[str] = mapped_column(String(64))
     reason: Mapped[str] = mapped_column(String(500))
@@ -60,3 +61,18 @@ class OrderRow(Base):
     record_seq: Mapped[int] = mapped_column(BigInteger)
     record_commitment: Mapped[str] = mapped_column(String(43))
     record_id: Mapped[int] = mapped_column(BigInteger)
+
+
+class ReconciliationRow(Base):
+    """How an account's fills of a business day compared with the venue's at the last look; "" is every account."""
+
+    __tablename__ = "reconciliations"
+    __table_args__ = (UniqueConstraint("day", "account"),)
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True)
+    day: Mapped[date] = mapped_column(Date)
+    account: Mapped[str] = mapped_column(String(43), index=True)
+    venue: Mapped[str] = mapped_column(String(16))
+    outcome: Mapped[dict[str, Any]] = mapped_column(JSON)
+    differences: Mapped[int] = mapped_column(Integer)
+    reconciled_at: Mapped[datetime] = mapped_column(UtcDateTime)

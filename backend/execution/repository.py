@@ -1,13 +1,16 @@
 """Every query on orders, positions and cash."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, localcontext
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.execution.models import CashRow, OrderRow, PositionRow
-from backend.execution.types import Holdings, Order, OrderState, Position
+from backend.execution.models import CashRow, OrderRow, PositionRow, ReconciliationRow
+from backend.execution.types import DaySummary, Holdings, Order, OrderState, Position, Reconciled, Reserved
+from backend.kernel.canonical import JsonValue, encode_bytes
 from backend.kernel.fixed import (
     NOTIONAL_DECIMALS,
     PRECISION,
@@ -16,11 +19,20 @@ from backend.kernel.fixed import (
     from_units,
     to_units,
 )
+from backend.kernel.refusal import Refused
 from backend.kit.db import insert_once
 from backend.kit.pagination import PageRequest
-from backend.ports.broker import Side
+from backend.ports.broker import Accepted, Side
+from backend.ports.journal import Recorded
 
 CASH_DECIMALS = QUANTITY_DECIMALS + PRICE_DECIMALS
+EVERY_ACCOUNT = ""
+STATES: Mapping[str, OrderState] = {
+    "filled": "filled",
+    "refused": "refused",
+    "unknown": "unknown",
+    "cancelled": "cancelled",
+}
 
 
 async def lock_cash(session: AsyncSession, account_id: int, initial_units: int) -> CashRow:
@@ -112,9 +124,122 @@ async def orders_page(
     return [_order(row) for row in rows.all()]
 
 
-def holdings(cash: int, held: dict[str, Position]) -> Holdings:
-    """Return cash and positions as amounts."""
-    return Holdings(from_units(cash, CASH_DECIMALS), held)
+async def unknown_orders(session: AsyncSession, account_id: int) -> list[Order]:
+    """Return an account's orders whose fate is not known, oldest first."""
+    query = select(OrderRow).where(OrderRow.account_id == account_id, OrderRow.state == "unknown")
+    return [_order(row) for row in (await session.scalars(query.order_by(OrderRow.id))).all()]
+
+
+async def settle_order(
+    session: AsyncSession, order_id: str, state: OrderState, answer: Accepted | Refused, recorded: Recorded
+) -> Order:
+    """Write what became of an order of unknown fate, and where the record of it stands."""
+    row = (await session.scalars(select(OrderRow).where(OrderRow.order_id == order_id))).one()
+    row.state = state
+    if isinstance(answer, Accepted):
+        row.gate, row.rule, row.reason = "", "", ""
+        row.venue_order_id = answer.venue_order_id
+        row.price_units = to_units(answer.price, PRICE_DECIMALS)
+        row.fee_units = to_units(answer.fee, NOTIONAL_DECIMALS)
+    else:
+        row.gate, row.rule, row.reason = answer.gate, answer.rule, answer.reason[:500]
+    row.record_seq, row.record_id = recorded.seq, recorded.record_id
+    row.record_commitment = encode_bytes(recorded.commitment)
+    await session.flush()
+    return _order(row)
+
+
+async def accounts_to_reconcile(session: AsyncSession, day: date) -> list[str]:
+    """Return the pseudonyms of accounts with orders that were filled on a business day or are still unknown."""
+    opened = datetime.combine(day, time.min, UTC)
+    of_day = (OrderRow.state == "filled") & (OrderRow.ordered_at >= opened)
+    of_day &= OrderRow.ordered_at < opened + timedelta(days=1)
+    query = select(OrderRow.record_account).where(of_day | (OrderRow.state == "unknown")).distinct()
+    return list((await session.scalars(query)).all())
+
+
+async def filled_on(session: AsyncSession, account_id: int, day: date) -> list[Order]:
+    """Return an account's filled orders of a business day."""
+    opened = datetime.combine(day, time.min, UTC)
+    query = select(OrderRow).where(
+        OrderRow.account_id == account_id,
+        OrderRow.state == "filled",
+        OrderRow.ordered_at >= opened,
+        OrderRow.ordered_at < opened + timedelta(days=1),
+    )
+    return [_order(row) for row in (await session.scalars(query.order_by(OrderRow.id))).all()]
+
+
+async def known_outcome(session: AsyncSession, day: date, account: str) -> Mapping[str, Any] | None:
+    """Return what a day's last reconciliation of an account came to, "" for every account's."""
+    query = select(ReconciliationRow.outcome).where(ReconciliationRow.day == day, ReconciliationRow.account == account)
+    return await session.scalar(query)
+
+
+async def keep_outcome(
+    session: AsyncSession, day: date, account: str, venue: str, outcome: Mapping[str, Any], now: datetime
+) -> None:
+    """Store what a day's reconciliation of an account came to, in the place of the one before."""
+    fresh = {"day": day, "account": account, "venue": venue, "outcome": {}, "differences": 0, "reconciled_at": now}
+    await session.execute(insert_once(session, ReconciliationRow).values(**fresh))
+    await session.execute(
+        update(ReconciliationRow)
+        .where(ReconciliationRow.day == day, ReconciliationRow.account == account)
+        .values(venue=venue, outcome=dict(outcome), differences=outcome["differences"], reconciled_at=now)
+    )
+
+
+async def summaries(session: AsyncSession, request: PageRequest) -> Sequence[DaySummary]:
+    """Return days newest first, one more than the page holds."""
+    query = select(ReconciliationRow).where(ReconciliationRow.account == EVERY_ACCOUNT)
+    if request.before is not None:
+        query = query.where(ReconciliationRow.id < request.before)
+    rows = await session.scalars(query.order_by(ReconciliationRow.id.desc()).limit(request.limit + 1))
+    return [
+        DaySummary(day=row.day, venue=row.venue, reconciled_at=row.reconciled_at, id=row.id, **row.outcome)
+        for row in rows.all()
+    ]
+
+
+async def outcomes_of(session: AsyncSession, day: date) -> Sequence[Mapping[str, Any]]:
+    """Return what each account's day came to, those that differ first."""
+    query = select(ReconciliationRow).where(ReconciliationRow.day == day, ReconciliationRow.account != EVERY_ACCOUNT)
+    ordered = query.order_by(ReconciliationRow.differences.desc(), ReconciliationRow.account)
+    return [{"account": row.account, **row.outcome} for row in (await session.scalars(ordered)).all()]
+
+
+def outcome_of(reconciled: Reconciled) -> dict[str, JsonValue]:
+    """Return what a reconciliation of an account found, for its record."""
+    found = reconciled.comparison
+    return {
+        "ours": found.ours,
+        "theirs": found.theirs,
+        "matched": found.matched,
+        "differences": found.differences(),
+        "missing_here": list(found.missing_here),
+        "missing_there": list(found.missing_there),
+        "differing": list(found.differing),
+        "repeated": list(found.repeated),
+        "resolved": list(reconciled.resolved),
+        "unresolved": list(reconciled.unresolved),
+    }
+
+
+def holdings(cash: int, held: dict[str, Position], unknown: Sequence[Order]) -> Holdings:
+    """Return cash and positions as amounts, and what orders of unknown fate reserve of them."""
+    return Holdings(from_units(cash, CASH_DECIMALS), held, _reserved(unknown), tuple(unknown))
+
+
+def _reserved(unknown: Sequence[Order]) -> Reserved:
+    shares: dict[Side, dict[str, Decimal]] = {"buy": {}, "sell": {}}
+    notional = Decimal(0)
+    with localcontext(prec=PRECISION):
+        for order in unknown:
+            side = shares[order.side]
+            side[order.instrument] = side.get(order.instrument, Decimal(0)) + order.quantity
+            if order.side == "buy":
+                notional += order.notional or Decimal(0)
+    return Reserved(notional, shares["buy"], shares["sell"])
 
 
 def _position(row: PositionRow) -> Position:
@@ -134,14 +259,13 @@ def _amount(units: int | None, decimals: int) -> Decimal | None:
 
 def _order(row: OrderRow) -> Order:
     side: Side = "buy" if row.side == "buy" else "sell"
-    state: OrderState = "filled" if row.state == "filled" else "refused" if row.state == "refused" else "unknown"
     return Order(
         id=row.id,
         order_id=row.order_id,
         instrument=row.instrument,
         side=side,
         quantity=from_units(row.quantity_units, QUANTITY_DECIMALS),
-        state=state,
+        state=STATES[row.state],
         gate=row.gate,
         rule=row.rule,
         reason=row.reason,

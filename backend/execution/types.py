@@ -1,36 +1,34 @@
 """What execution makes of an approved order."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 
-from backend.ports.broker import Side
+from backend.ports.broker import Accepted, Side
 from backend.risk.types import ApprovedOrder, Portfolio
 
-OrderState = Literal["filled", "refused", "unknown"]
+OrderState = Literal["filled", "refused", "unknown", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """An order that was executed in full: shares, USD a share, fee in USD."""
+    """An order that was executed in full, and the venue's answer."""
 
     approved: ApprovedOrder
     order_id: str
-    venue_order_id: str
-    quantity: Decimal
-    price: Decimal
-    fee: Decimal
-    executed_at: datetime
+    venue: str
+    answer: Accepted
 
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """An order whose fate at the venue is not known: it stays so until it is reconciled."""
+    """An order whose fate at the venue is not known: it stays so until it is cancelled or reconciled."""
 
     approved: ApprovedOrder
     order_id: str
+    venue: str
     reason: str
 
 
@@ -72,12 +70,79 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class Reserved:
+    """What orders of unknown fate may have taken: bought shares and their notional in USD, sold shares."""
+
+    notional: Decimal = Decimal(0)
+    bought: Mapping[str, Decimal] = field(default_factory=dict)
+    sold: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Holdings:
-    """An account's cash in USD and its positions by instrument."""
+    """An account's cash in USD, its positions by instrument, and what orders of unknown fate reserve of both."""
 
     cash: Decimal
     positions: Mapping[str, Position] = field(default_factory=dict)
+    reserved: Reserved = field(default_factory=Reserved)
+    unknown: Sequence[Order] = ()
 
     def portfolio(self) -> Portfolio:
         """Return what the risk gate looks at."""
-        return Portfolio(self.cash, {name: position.quantity for name, position in self.positions.items()})
+        held = {name: position.quantity for name, position in self.positions.items()}
+        return Portfolio(self.cash, held, self.reserved.notional, self.reserved.bought, self.reserved.sold)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Our fills of an account and a day beside the venue's: how many, and the order ids on which they differ."""
+
+    ours: int
+    theirs: int
+    matched: int
+    missing_here: tuple[str, ...] = ()
+    missing_there: tuple[str, ...] = ()
+    differing: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
+
+    def differences(self) -> int:
+        """Return on how many orders the books differ."""
+        return len({*self.missing_here, *self.missing_there, *self.differing, *self.repeated})
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """An account's day after its reconciliation; resolved orders were of unknown fate, unresolved ones still are.
+
+    account is the pseudonym, account_id None for a name that the venue knows and we do not. fresh: the last look at
+    this day came to something else.
+    """
+
+    day: date
+    account: str
+    account_id: int | None
+    subject: str
+    comparison: Comparison
+    resolved: tuple[str, ...] = ()
+    unresolved: tuple[str, ...] = ()
+    fresh: bool = True
+
+    def agrees(self) -> bool:
+        """Return whether both books tell the same and nothing is left open."""
+        return not self.comparison.differences() and not self.unresolved
+
+
+@dataclass(frozen=True, slots=True)
+class DaySummary:
+    """A day's reconciliation over every account, as anybody may see it."""
+
+    day: date
+    venue: str
+    accounts: int
+    ours: int
+    theirs: int
+    matched: int
+    differences: int
+    unresolved: int
+    reconciled_at: datetime
+    id: int = 0

@@ -110,6 +110,17 @@ async def get_order(
     )
 
 
+@router.delete("/orders/{order_id}")
+async def cancel_order(
+    order_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")],
+    execution: Execution,
+    session: Transaction,
+    caller: SignedIn,
+) -> OrderOut:
+    """Withdraw an order of unknown fate; 409 for one that is over. The answer says what became of it."""
+    return order_out(await execution.cancel(session, caller, order_id))
+
+
 @router.get("/positions")
 async def positions(execution: Execution, market: Market, session: Reading, caller: SignedIn) -> PositionsOut:
     """Return the caller's cash and holdings at the last close."""

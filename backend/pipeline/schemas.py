@@ -71,7 +71,7 @@ class OrderOut(BaseModel):
     """An order and what became of it; entry_index is its record's place in the log once it is integrated."""
 
     order_id: str
-    state: Literal["filled", "refused", "unknown"]
+    state: Literal["filled", "refused", "unknown", "cancelled"]
     instrument: str
     side: Side
     quantity: Decimal

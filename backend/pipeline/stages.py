@@ -15,22 +15,22 @@ from backend.accounts.types import Caller
 from backend.compliance.types import ClearedDecision
 from backend.decisions.service import Intent, Stake
 from backend.decisions.types import Decision
-from backend.execution.service import order_id_of
-from backend.execution.types import Fill, Holdings, InFlight, Order, OrderState
-from backend.kernel.canonical import encode_bytes
-from backend.kernel.clock import epoch_of
-from backend.kernel.fixed import PRECISION
-from backend.kernel.refusal import Refused
-from backend.pipeline import repository
-from backend.pipeline.records import (
+from backend.execution.engine import (
     approved_fields,
     cleared_fields,
     decision_fields,
     filled_fields,
     in_flight_fields,
     order_fields,
+    order_id_of,
     refused_fields,
 )
+from backend.execution.types import Fill, Holdings, InFlight, Order, OrderState
+from backend.kernel.canonical import JsonValue, encode_bytes
+from backend.kernel.clock import epoch_of
+from backend.kernel.fixed import PRECISION
+from backend.kernel.refusal import Refused
+from backend.pipeline import repository
 from backend.pipeline.types import Outcome
 from backend.ports.journal import Journal, Recorded
 from backend.risk.types import ApprovedOrder, Portfolio
@@ -128,7 +128,8 @@ async def _stake(submission: Submission, stages: Stages, held: Holdings) -> Stak
     with localcontext(prec=PRECISION):
         costs = {name: entry.quantity * entry.average_cost for name, entry in held.positions.items()}
         share = min(cap, held.cash + sum(costs.values())) / stages.instruments
-        left = min(held.cash, share - costs.get(submission.intent.instrument, Decimal(0)))
+        spendable = held.cash - held.reserved.notional
+        left = min(spendable, share - costs.get(submission.intent.instrument, Decimal(0)))
     if position is None:
         return Stake(max(left, Decimal(0)), Decimal(0), Decimal(0))
     return Stake(max(left, Decimal(0)), position.quantity, position.average_cost)
@@ -141,7 +142,7 @@ async def _held(submission: Submission, stages: Stages, decision: Decision) -> O
 
 
 async def _refused(
-    submission: Submission, stages: Stages, decision: Decision, refused: Refused, known: Mapping[str, str]
+    submission: Submission, stages: Stages, decision: Decision, refused: Refused, known: Mapping[str, JsonValue]
 ) -> Outcome:
     fields = order_fields(decision, submission.caller, **refused_fields(refused, known))
     recorded = await _record(submission, stages, "order.refused", fields, decision)
@@ -162,7 +163,7 @@ async def _executed(submission: Submission, stages: Stages, decision: Decision, 
 
 
 async def _record(
-    submission: Submission, stages: Stages, event: str, fields: Mapping[str, str], decision: Decision
+    submission: Submission, stages: Stages, event: str, fields: Mapping[str, JsonValue], decision: Decision
 ) -> Recorded:
     caller = submission.caller
     return await stages.journal.record(
@@ -181,7 +182,7 @@ async def _keep(
     stages: Stages,
     decision: Decision,
     state: OrderState,
-    fields: Mapping[str, str],
+    fields: Mapping[str, JsonValue],
     recorded: Recorded,
 ) -> Order:
     order = Order(
@@ -191,14 +192,14 @@ async def _keep(
         side="buy" if decision.side == "buy" else "sell",
         quantity=decision.quantity,
         state=state,
-        gate=fields["gate"],
-        rule=fields["rule"],
-        reason=fields["reason"],
+        gate=str(fields["gate"]),
+        rule=str(fields["rule"]),
+        reason=str(fields["reason"]),
         decision_id=decision.decision_id,
-        model=fields["model"],
-        compliance_receipt=fields["compliance_receipt"],
-        risk_decision=fields["risk_decision"],
-        venue_order_id=fields["venue_order_id"],
+        model=str(fields["model"]),
+        compliance_receipt=str(fields["compliance_receipt"]),
+        risk_decision=str(fields["risk_decision"]),
+        venue_order_id=str(fields["venue_order_id"]),
         price=_amount(fields["price"]),
         notional=_amount(fields["notional"]),
         fee=_amount(fields["fee"]),
@@ -211,5 +212,5 @@ async def _keep(
     return await stages.execution.keep(submission.session, submission.caller.account_id, submission.key, order)
 
 
-def _amount(text: str) -> Decimal | None:
-    return Decimal(text) if text else None
+def _amount(text: JsonValue) -> Decimal | None:
+    return Decimal(str(text)) if text else None

@@ -92,6 +92,17 @@ async def open_halts(session: AsyncSession, account_id: int) -> Sequence[HaltRow
     return (await session.scalars(query)).all()
 
 
+async def open_platform_halt(session: AsyncSession) -> HaltRow | None:
+    """Return the halt that stops everybody, if there is one."""
+    query = select(HaltRow).where(HaltRow.state != SwitchState.ARMED.value, HaltRow.account_id.is_(None))
+    return await session.scalar(query.order_by(HaltRow.id).limit(1))
+
+
+async def figures_of(session: AsyncSession, risk_decision: str) -> Mapping[str, str]:
+    """Return the figures that an answer was based on, none for an unknown one."""
+    return await session.scalar(select(RiskDecision.figures).where(RiskDecision.id == risk_decision)) or {}
+
+
 async def add_decision(
     session: AsyncSession,
     risk_decision: str,

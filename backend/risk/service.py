@@ -1,6 +1,7 @@
 """The gate in front of execution, and the kill switch."""
 
 import secrets
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 
@@ -54,6 +55,13 @@ class KillSwitch:
         if mine := [row for row in open_halts if row.account_id == account_id]:
             return await self._taken_over(session, mine[0], reason)
         return await self._trip(session, account_id, subject, reason, SYSTEM_ACCOUNT, by_system=True)
+
+    async def trip_platform(self, session: AsyncSession, reason: str) -> Halt:
+        """Stop everybody because the platform saw something; a halt that a person made becomes the platform's."""
+        await repository.lock_switch(session, repository.PLATFORM)
+        if row := await repository.open_platform_halt(session):
+            return await self._taken_over(session, row, reason)
+        return await self._trip(session, None, "", reason, SYSTEM_ACCOUNT, by_system=True)
 
     async def review(self, session: AsyncSession, halt_id: int, reason: str, caller: Caller) -> Halt:
         """Say that somebody is looking."""
@@ -151,7 +159,7 @@ class RiskGate:
         if versions is None:
             return await self._refused(session, cleared, Refused("halted", "kill_switch", "trading is halted"))
         own = await repository.lock_limits(session, cleared.account_id)
-        window = self._window()
+        window, portfolio = self._window(), portfolio.worst(self._limits.cost_rate)
         if window is not None and await self._drawn_down(session, cleared, portfolio, own, window):
             refusal = Refused("halted", "drawdown", "the account fell too far below its highest equity: halted")
             return await self._refused(session, cleared, refusal)
@@ -167,12 +175,16 @@ class RiskGate:
         figures = judge(cleared, situation)
         if isinstance(figures, Refused):
             return await self._refused(session, cleared, figures)
-        risk_decision = secrets.token_hex(16)
+        risk_decision, recorded = secrets.token_hex(16), situation.recorded() | figures.recorded()
         if not await repository.add_decision(
-            session, risk_decision, cleared.decision.decision_id, cleared.account_id, "", figures.recorded()
+            session, risk_decision, cleared.decision.decision_id, cleared.account_id, "", recorded
         ):
             return Refused("risk", "token_used", "this decision was judged before")
-        return ApprovedOrder(cleared, risk_decision, *versions)
+        return ApprovedOrder(cleared, risk_decision, recorded, *versions)
+
+    async def figures(self, session: AsyncSession, risk_decision: str) -> Mapping[str, str]:
+        """Return what the gate looked at for a decision."""
+        return await repository.figures_of(session, risk_decision)
 
     async def consume(self, session: AsyncSession, approved: ApprovedOrder) -> Refused | None:
         """Use an approval up: None the first time, while the switches are as they were; else why not."""
@@ -218,6 +230,8 @@ class RiskGate:
         _require_another(subject, actor)
         own = await repository.lock_limits(session, subject.account_id)
         before = self._var_limit(own)
+        if own.var_limit_units == to_units(limit, NOTIONAL_DECIMALS):
+            return
         own.var_limit_units = to_units(limit, NOTIONAL_DECIMALS)
         await session.flush()
         fields = {

@@ -174,6 +174,10 @@ CASES = [
 ]
 
 
+# What becomes of an order of unknown fate later on: tests/backend/execution looks at it.
+SETTLED = {"cancelled", "not_executed"}
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.gate}-{case.rule}")
 async def test_a_refusal_is_recorded_and_kept(case: Case, database: Database, tmp_path: Path) -> None:
     house = House(database, tmp_path / "models", **case.setting)
@@ -248,8 +252,9 @@ def rules_in_the_source() -> set[str]:
 def test_every_rule_in_the_source_is_in_the_table() -> None:
     rules = rules_in_the_source()
     assert len(rules) > 10
-    assert rules <= {case.rule for case in CASES}
+    assert rules <= {case.rule for case in CASES} | SETTLED
 
 
 def test_the_table_holds_no_rule_that_is_gone() -> None:
+    assert rules_in_the_source() >= SETTLED
     assert {case.rule for case in CASES} - rules_in_the_source() == {"CredentialValidatorPolicy"}

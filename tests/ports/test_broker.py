@@ -9,6 +9,7 @@ from backend.adapters.broker.paper import PaperBroker, PaperRates, venue_order_i
 from backend.ports.broker import Accepted, Rejected, Side, VenueOrder
 from tests.fakes import FakeClock
 
+ACCOUNT = "account"
 CLOSE = Decimal("98.4600")
 RATES = PaperRates(slippage=Decimal("0.0002"), fee=Decimal("0.0005"))
 
@@ -22,7 +23,7 @@ def broker() -> PaperBroker:
 
 
 def order(side: Side = "buy", quantity: str = "2", key: str = "one", instrument: str = "AAPL") -> VenueOrder:
-    return VenueOrder(key, instrument, side, Decimal(quantity))
+    return VenueOrder(key, ACCOUNT, instrument, side, Decimal(quantity))
 
 
 async def test_a_buy_pays_the_close_and_slippage_and_a_fee() -> None:
@@ -42,7 +43,7 @@ async def test_a_sell_gets_the_close_less_slippage() -> None:
 
 async def test_a_repeated_order_gets_the_first_answer() -> None:
     venue = broker()
-    assert await venue.submit(order()) is await venue.submit(order())
+    assert await venue.submit(order()) == await venue.submit(order())
 
 
 async def test_another_order_under_the_same_id_is_rejected() -> None:
@@ -66,8 +67,8 @@ async def test_an_instrument_without_a_price_and_an_empty_order_are_rejected() -
 async def test_a_round_trip_never_gains(quantity: Decimal, first: Side) -> None:
     venue, second = broker(), "sell" if first == "buy" else "buy"
     answers = [
-        await venue.submit(VenueOrder("a", "AAPL", first, quantity)),
-        await venue.submit(VenueOrder("b", "AAPL", "buy" if second == "buy" else "sell", quantity)),
+        await venue.submit(VenueOrder("a", ACCOUNT, "AAPL", first, quantity)),
+        await venue.submit(VenueOrder("b", ACCOUNT, "AAPL", "buy" if second == "buy" else "sell", quantity)),
     ]
     paid = Decimal(0)
     for side, answer in zip((first, second), answers, strict=True):

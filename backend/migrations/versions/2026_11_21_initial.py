@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("log_id", sa.LargeBinary(length=32), nullable=False),
         sa.Column("actor", sa.String(length=200), nullable=False),
         sa.Column("requested_at", sa.String(length=27), nullable=False),
+        sa.Column("record_id", sa.BigInteger(), nullable=False),
         sa.Column("served_by", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_anchor_requests")),
     )
@@ -47,6 +48,7 @@ def upgrade() -> None:
         sa.Column("tx_hash", sa.String(length=66), nullable=True),
         sa.Column("block_number", sa.BigInteger(), nullable=True),
         sa.Column("gas_used", sa.BigInteger(), nullable=True),
+        sa.Column("eas_tx_hash", sa.String(length=66), nullable=True),
         sa.PrimaryKeyConstraint("log_id", "index", name=op.f("pk_anchors")),
     )
     op.create_table(
@@ -232,6 +234,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=8), nullable=False),
         sa.Column("profile", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("attempts", sa.BigInteger(), nullable=False),
         sa.Column("content", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pins")),
         sa.UniqueConstraint("cid", name=op.f("uq_pins_cid")),
@@ -326,7 +329,7 @@ def upgrade() -> None:
         sa.Column("instrument", sa.String(length=32), nullable=False),
         sa.Column("side", sa.String(length=4), nullable=False),
         sa.Column("quantity_units", sa.BigInteger(), nullable=False),
-        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("gate", sa.String(length=16), nullable=False),
         sa.Column("rule", sa.String(length=64), nullable=False),
         sa.Column("reason", sa.String(length=500), nullable=False),
@@ -362,6 +365,21 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_positions_account_id")),
         sa.PrimaryKeyConstraint("account_id", "instrument", name=op.f("pk_positions")),
     )
+    op.create_table(
+        "reconciliations",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("account", sa.String(length=43), nullable=False),
+        sa.Column("venue", sa.String(length=16), nullable=False),
+        sa.Column("outcome", sa.JSON(), nullable=False),
+        sa.Column("differences", sa.Integer(), nullable=False),
+        sa.Column("reconciled_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_reconciliations")),
+        sa.UniqueConstraint("day", "account", name=op.f("uq_reconciliations_day_account")),
+    )
+    with op.batch_alter_table("reconciliations", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_reconciliations_account"), ["account"], unique=False)
+
     op.create_table(
         "refresh_families",
         sa.Column("id", sa.String(length=43), nullable=False),
@@ -444,6 +462,10 @@ def downgrade() -> None:
 
     op.drop_table("refresh_families")
     op.drop_table("positions")
+    with op.batch_alter_table("reconciliations", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_reconciliations_account"))
+
+    op.drop_table("reconciliations")
     with op.batch_alter_table("orders", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_orders_state"))
         batch_op.drop_index(batch_op.f("ix_orders_account_id"))

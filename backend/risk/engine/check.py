@@ -31,6 +31,14 @@ class Situation:
     price_day: date | None
     window: ReturnsWindow | None
 
+    def recorded(self) -> dict[str, str]:
+        """Return the limits in force as plain decimals."""
+        return {
+            "cap": decimal_string(self.cap),
+            "var_limit": decimal_string(self.var_limit),
+            "max_order_notional": decimal_string(self.limits.max_order_notional),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -67,7 +75,7 @@ def judge(cleared: ClearedDecision, situation: Situation) -> Figures | Refused:
 
 def _not_affordable(cleared: ClearedDecision, situation: Situation) -> Refused | None:
     order, limits, portfolio = cleared.decision, situation.limits, situation.portfolio
-    holding = portfolio.holdings.get(order.instrument, Decimal(0))
+    holding = portfolio.sellable(order.instrument)
     with localcontext(prec=PRECISION):
         notional = order.quantity * cleared.price
         # A venue rounds price and fee: by less than a tick each.

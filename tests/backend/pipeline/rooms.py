@@ -1,6 +1,6 @@
 """The stages of an order put together from real services and fake ports, for the tests of every stage."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -31,7 +31,7 @@ from backend.kit.db import Database
 from backend.market.service import MarketService
 from backend.pipeline.stages import Stages, Submission, run
 from backend.pipeline.types import Outcome
-from backend.ports.broker import Accepted, Rejected, Unknown, VenueOrder
+from backend.ports.broker import Accepted, Execution, Rejected, Unknown, VenueOrder
 from backend.ports.governance import ModelState
 from backend.ports.market_data import MarketData
 from backend.ports.policy import OrderCheck, Verdict
@@ -101,11 +101,29 @@ class MoodyBroker:
     paper: PaperBroker
     answer: Rejected | Unknown | None = None
     seen: list[VenueOrder] = field(default_factory=list)
+    arrives: bool = False
+    cancels: Unknown | None = None
+    silent: bool = False
+    told: Callable[[list[Execution]], list[Execution]] = list
+
+    venue = "PAPER"
 
     async def submit(self, order: VenueOrder) -> Accepted | Rejected | Unknown:
-        """Answer as told."""
+        """Answer as told; the order that nobody hears of again may have arrived."""
         self.seen.append(order)
+        if self.arrives:
+            await self.paper.submit(order)
         return self.answer or await self.paper.submit(order)
+
+    async def cancel(self, client_order_id: str) -> Accepted | Rejected | Unknown:
+        """Withdraw, unless told to stay silent."""
+        return self.cancels or await self.paper.cancel(client_order_id)
+
+    async def executions(self, day: date) -> Sequence[Execution]:
+        """Return the venue's books as they are told."""
+        if self.silent:
+            raise Unavailable("the venue does not answer")
+        return self.told(list(await self.paper.executions(day)))
 
 
 class House:
@@ -135,7 +153,7 @@ class House:
         self.risk = RiskGate(self.market, risk_data, self.journal, self.switch, limits)
         rates = PaperRates(Decimal("0.0002"), Decimal("0.0005"))
         self.broker = MoodyBroker(PaperBroker(self.market.price, rates, self.clock))
-        self.execution = ExecutionService(self.broker, self.risk, initial_cash)
+        self.execution = ExecutionService(self.broker, self.risk, self.decisions, self.journal, initial_cash)
         self.stages = Stages(
             self.decisions, self.compliance, self.risk, self.execution, self.journal, len(self.market.universe())
         )

@@ -90,7 +90,7 @@ def test_what_passes_never_overdraws_the_account(price: Decimal, quantity: Decim
     slippage, fee = Decimal("0.0002"), Decimal("0.0005")
     limits = replace(LIMITS, cost_rate=(1 + slippage) * (1 + fee) - 1)
     broker = PaperBroker(lambda _name: price, PaperRates(slippage, fee), ReplayClock(datetime(2016, 6, 1, tzinfo=UTC)))
-    fill = asyncio.run(broker.submit(VenueOrder("1", "AAA", "buy", quantity)))
+    fill = asyncio.run(broker.submit(VenueOrder("1", "account", "AAA", "buy", quantity)))
     assert isinstance(fill, Accepted)
     cost = fill.price * quantity + fill.fee
     order = replace(cleared("buy", str(quantity)), price=price, notional=price * quantity)

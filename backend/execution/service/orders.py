@@ -1,35 +1,46 @@
 """Sends approved orders to the venue, once, and books what comes back."""
 
-import hashlib
 from collections.abc import Mapping
 from decimal import Decimal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.accounts.types import Caller
+from backend.decisions.service import DecisionService
 from backend.execution import repository
+from backend.execution.engine import fill_fields, kept_fields, order_fields, order_id_of
 from backend.execution.repository import CASH_DECIMALS
 from backend.execution.types import Fill, Holdings, InFlight, Order, OrderState
-from backend.kernel.errors import Conflict, NotFound
+from backend.kernel.canonical import JsonValue
+from backend.kernel.errors import Conflict, NotFound, Unavailable
 from backend.kernel.fixed import PRICE_DECIMALS, QUANTITY_DECIMALS, to_units
 from backend.kernel.refusal import Refused
 from backend.kit.pagination import Page, PageRequest, page_of
-from backend.ports.broker import Accepted, Broker, Rejected, Unknown, VenueOrder
+from backend.ports.broker import Accepted, Broker, Rejected, Side, Unknown, VenueOrder
+from backend.ports.journal import SYSTEM_ACCOUNT, Journal
 from backend.risk.service import RiskGate
 from backend.risk.types import ApprovedOrder
 
+POLICY = "execution:1"
+CANCEL = "cancelled by its owner"
+
 
 class ExecutionService:
-    """Executes, books, and answers what an account has."""
+    """Executes, books, settles orders of unknown fate, and answers what an account has."""
 
-    def __init__(self, broker: Broker, risk: RiskGate, initial_cash: Decimal) -> None:
+    def __init__(
+        self, broker: Broker, risk: RiskGate, decisions: DecisionService, journal: Journal, initial_cash: Decimal
+    ) -> None:
         self._broker = broker
         self._risk = risk
+        self._decisions = decisions
+        self._journal = journal
         self._initial_units = to_units(initial_cash, CASH_DECIMALS)
 
     async def lock(self, session: AsyncSession, account_id: int) -> Holdings:
         """Return what an account has and keep its other orders waiting until the transaction ends."""
         cash = await repository.lock_cash(session, account_id, self._initial_units)
-        return repository.holdings(cash.units, await repository.positions(session, account_id))
+        return await self._holdings(session, account_id, cash.units)
 
     async def at(self, session: AsyncSession, account_id: int) -> Mapping[str, int]:
         """Return instrument -> signed quantity (1e-6) of what an account holds now."""
@@ -44,8 +55,7 @@ class ExecutionService:
     async def holdings(self, session: AsyncSession, account_id: int) -> Holdings:
         """Return what an account has."""
         units = await repository.cash_units(session, account_id)
-        held = await repository.positions(session, account_id)
-        return repository.holdings(self._initial_units if units is None else units, held)
+        return await self._holdings(session, account_id, self._initial_units if units is None else units)
 
     async def execute(self, session: AsyncSession, approved: ApprovedOrder) -> Fill | InFlight | Refused:
         """Use the approval up, fill the order at the venue and book it."""
@@ -56,23 +66,62 @@ class ExecutionService:
         order_id = order_id_of(decision.decision_id)
         if decision.side == "hold":
             raise Conflict("there is nothing to execute")
-        answer = await self._broker.submit(VenueOrder(order_id, decision.instrument, decision.side, decision.quantity))
+        side, venue = decision.side, self._broker.venue
+        answer = await self._broker.submit(
+            VenueOrder(order_id, decision.account, decision.instrument, side, decision.quantity)
+        )
         match answer:
             case Rejected(reason):
                 return Refused("execution", "venue_rejected", reason)
             case Unknown(reason):
-                return InFlight(approved, order_id, reason)
+                return InFlight(approved, order_id, venue, reason)
             case Accepted():
-                await self._book(session, approved, answer)
-                return Fill(
-                    approved,
-                    order_id,
-                    answer.venue_order_id,
-                    answer.quantity,
-                    answer.price,
-                    answer.fee,
-                    answer.executed_at,
-                )
+                await self._book(session, approved.cleared.account_id, decision.instrument, side, answer)
+                return Fill(approved, order_id, venue, answer)
+
+    async def cancel(self, session: AsyncSession, caller: Caller, order_id: str) -> Order:
+        """Withdraw an order of unknown fate and return what became of it: it may have been filled before.
+
+        Raises Conflict for an order that is over, Unavailable when the venue does not say.
+        """
+        await self.lock(session, caller.account_id)
+        order = await self.order(session, caller.account_id, order_id)
+        if order.state != "unknown":
+            raise Conflict(f"the order is {order.state}")
+        answer = await self._broker.cancel(order_id)
+        if isinstance(answer, Unknown):
+            raise Unavailable("the venue does not say what became of the order: it stays unknown")
+        refused = Refused("execution", "cancelled", CANCEL)
+        return await self.settle(session, caller, order, answer if isinstance(answer, Accepted) else refused)
+
+    async def settle(
+        self,
+        session: AsyncSession,
+        owner: Caller,
+        order: Order,
+        answer: Accepted | Refused,
+        reconciliation: str = "",
+    ) -> Order:
+        """Book what became of an order of unknown fate and record it on its owner's chain."""
+        decision = await self._decisions.find(session, order.decision_id)
+        found: dict[str, JsonValue] = dict(kept_fields(order, await self._risk.figures(session, order.risk_decision)))
+        found |= {"venue": self._broker.venue, "reconciliation": reconciliation}
+        state: OrderState = "filled"
+        if isinstance(answer, Accepted):
+            await self._book(session, owner.account_id, order.instrument, order.side, answer)
+            found |= fill_fields(self._broker.venue, answer)
+        else:
+            state = "cancelled" if answer.rule == "cancelled" else "refused"
+            found |= {"gate": answer.gate, "rule": answer.rule, "reason": answer.reason}
+        recorded = await self._journal.record(
+            session,
+            owner.pseudonym,
+            f"order.{state}",
+            order_fields(decision, owner, **found),
+            actor=SYSTEM_ACCOUNT if reconciliation else owner.pseudonym,
+            policy=POLICY,
+        )
+        return await repository.settle_order(session, order.order_id, state, answer, recorded)
 
     async def keep(self, session: AsyncSession, account_id: int, client_key: str, order: Order) -> Order:
         """Store what became of an order."""
@@ -96,14 +145,17 @@ class ExecutionService:
         rows = await repository.orders_page(session, account_id, request, state)
         return page_of(rows, request, lambda order: order.id)
 
-    async def _book(self, session: AsyncSession, approved: ApprovedOrder, fill: Accepted) -> None:
-        account_id, decision = approved.cleared.account_id, approved.cleared.decision
+    async def _holdings(self, session: AsyncSession, account_id: int, cash_units: int) -> Holdings:
+        held = await repository.positions(session, account_id)
+        return repository.holdings(cash_units, held, await repository.unknown_orders(session, account_id))
+
+    async def _book(self, session: AsyncSession, account_id: int, instrument: str, side: Side, fill: Accepted) -> None:
         cash = await repository.lock_cash(session, account_id, self._initial_units)
-        position = await repository.position_row(session, account_id, decision.instrument)
+        position = await repository.position_row(session, account_id, instrument)
         quantity = to_units(fill.quantity, QUANTITY_DECIMALS)
         value = quantity * to_units(fill.price, PRICE_DECIMALS)
         cash.units -= to_units(fill.fee, CASH_DECIMALS)
-        if decision.side == "buy":
+        if side == "buy":
             cash.units -= value
             position.quantity_units += quantity
             position.cost_units += value
@@ -113,8 +165,3 @@ class ExecutionService:
             position.cost_units = position.cost_units * left // position.quantity_units
             position.quantity_units = left
         await session.flush()
-
-
-def order_id_of(decision_id: str) -> str:
-    """Return a decision's order id: one decision, one order, one client order id at the venue."""
-    return hashlib.sha256(b"refi/order/v1\x00" + decision_id.encode()).hexdigest()[:32]

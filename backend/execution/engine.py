@@ -1,0 +1,163 @@
+"""What the log remembers of a decision and its order, and how our fills compare with the venue's."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from backend.accounts.types import Caller
+from backend.compliance.types import ClearedDecision
+from backend.decisions.types import Decision
+from backend.execution.types import Comparison, Fill, InFlight, Order
+from backend.kernel.canonical import JsonValue, decimal_string, time_string
+from backend.kernel.refusal import Refused
+from backend.ports.broker import Accepted, Execution
+from backend.risk.types import ApprovedOrder
+
+CURRENCY = "USD"
+# What a refusal carries beside the figures that its gate looked at.
+NOT_FIGURES = frozenset({"notional", "compliance_receipt", "compliance_verdict", "risk_decision", "policy"})
+Fields = Mapping[str, JsonValue]
+
+
+def order_id_of(decision_id: str) -> str:
+    """Return a decision's order id: one decision, one order, one client order id at the venue."""
+    return hashlib.sha256(b"refi/order/v1\x00" + decision_id.encode()).hexdigest()[:32]
+
+
+def decision_fields(decision: Decision, caller: Caller) -> dict[str, JsonValue]:
+    """Return who decided what, and on which grounds."""
+    return {
+        "decision_id": decision.decision_id,
+        "instrument": decision.instrument,
+        "side": decision.side,
+        "quantity": decimal_string(decision.quantity),
+        "subject": caller.address,
+        "investment_decision": caller.address,
+        "execution_decision": decision.model_sha256 or caller.address,
+        "model": decision.model_sha256 or "",
+        "features": decision.features_sha256,
+        "action": decision.action,
+    }
+
+
+def order_fields(decision: Decision, caller: Caller, **found: JsonValue) -> dict[str, JsonValue]:
+    """Return what a trade audit needs of an order; what is not known stays empty."""
+    return {
+        **decision_fields(decision, caller),
+        "order_id": order_id_of(decision.decision_id),
+        "venue": "",
+        "venue_order_id": "",
+        "parent": "",
+        "price": "",
+        "currency": CURRENCY,
+        "notional": "",
+        "fee": "",
+        "executed_at": "",
+        "type": "market",
+        "time_in_force": "day",
+        "capacity": "principal",
+        "compliance_verdict": "",
+        "compliance_receipt": "",
+        "risk_verdict": "",
+        "risk_decision": "",
+        "risk_figures": {},
+        "gate": "",
+        "rule": "",
+        "reason": "",
+        "reconciliation": "",
+        **found,
+    }
+
+
+def cleared_fields(cleared: ClearedDecision) -> dict[str, JsonValue]:
+    """Return what the compliance gate adds; the notional is the one that the rules were asked with."""
+    return {
+        "notional": decimal_string(cleared.notional),
+        "compliance_verdict": "allowed",
+        "compliance_receipt": cleared.receipt_sha256,
+    }
+
+
+def approved_fields(approved: ApprovedOrder) -> dict[str, JsonValue]:
+    """Return what both gates add."""
+    return {
+        **cleared_fields(approved.cleared),
+        "risk_verdict": "approved",
+        "risk_decision": approved.risk_decision,
+        "risk_figures": dict(approved.figures),
+    }
+
+
+def filled_fields(fill: Fill) -> dict[str, JsonValue]:
+    """Return what the venue adds."""
+    return {**approved_fields(fill.approved), **fill_fields(fill.venue, fill.answer)}
+
+
+def fill_fields(venue: str, fill: Accepted) -> dict[str, JsonValue]:
+    """Return a fill as the venue reports it."""
+    return {
+        "venue": venue,
+        "venue_order_id": fill.venue_order_id,
+        "price": decimal_string(fill.price),
+        "fee": decimal_string(fill.fee),
+        "executed_at": time_string(fill.executed_at),
+    }
+
+
+def in_flight_fields(order: InFlight) -> dict[str, JsonValue]:
+    """Return what is known of an order whose fate is not."""
+    found = {"venue": order.venue, "rule": "in_flight", "gate": "execution", "reason": order.reason}
+    return {**approved_fields(order.approved), **found}
+
+
+def kept_fields(order: Order, figures: Mapping[str, str]) -> dict[str, JsonValue]:
+    """Return what both gates said of an order that is kept; figures are those of its risk decision."""
+    return {
+        "notional": "" if order.notional is None else decimal_string(order.notional),
+        "compliance_verdict": "allowed",
+        "compliance_receipt": order.compliance_receipt,
+        "risk_verdict": "approved",
+        "risk_decision": order.risk_decision,
+        "risk_figures": dict(figures),
+    }
+
+
+def refused_fields(refused: Refused, known: Fields) -> dict[str, JsonValue]:
+    """Return which gate said no, by which rule, and why; `known` is what earlier gates had found."""
+    named = ("notional", "compliance_receipt", "risk_decision")
+    found: dict[str, JsonValue] = {**known, **{name: refused.detail[name] for name in named if name in refused.detail}}
+    figures = {name: text for name, text in refused.detail.items() if name not in NOT_FIGURES}
+    match refused.gate:
+        case "compliance":
+            found["compliance_verdict"] = "refused"
+        case "risk" | "halted" if "risk_verdict" not in found:
+            found |= {"risk_verdict": "refused", "risk_figures": figures}
+        case _:
+            pass
+    return {**found, "gate": refused.gate, "rule": refused.rule, "reason": refused.reason}
+
+
+def compare(orders: Iterable[Order], executions: Sequence[Execution]) -> Comparison:
+    """Compare an account's filled orders of a day with the venue's executions, by order id."""
+    ours = {order.order_id: order for order in orders if order.state == "filled"}
+    theirs = {execution.client_order_id: execution for execution in executions}
+    both = ours.keys() & theirs.keys()
+    differing = tuple(sorted(order_id for order_id in both if not agree(ours[order_id], theirs[order_id])))
+    return Comparison(
+        ours=len(ours),
+        theirs=len(executions),
+        matched=len(both) - len(differing),
+        missing_here=tuple(sorted(theirs.keys() - ours.keys())),
+        missing_there=tuple(sorted(ours.keys() - theirs.keys())),
+        differing=differing,
+        # An id that the venue fills twice is a fill that we do not have.
+        repeated=tuple(
+            sorted(found for found in theirs if sum(one.client_order_id == found for one in executions) > 1)
+        ),
+    )
+
+
+def agree(order: Order, execution: Execution) -> bool:
+    """Return whether an order and an execution tell the same fill."""
+    fill = execution.fill
+    ours = (order.instrument, order.side, order.quantity, order.price, order.fee, order.venue_order_id)
+    return ours == (execution.instrument, execution.side, fill.quantity, fill.price, fill.fee, fill.venue_order_id)
