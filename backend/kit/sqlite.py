@@ -194,6 +194,8 @@ class Driver:
         yield "journal_mode=WAL"
         yield "synchronous=FULL"
         yield "foreign_keys=ON"
+        # What a row held before a change or a move must not stay behind in its page: erased means gone.
+        yield "secure_delete=ON"
         if self._query_only:
             yield "query_only=ON"
 
