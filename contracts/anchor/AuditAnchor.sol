@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IAuditAnchor} from "../interfaces/IAuditAnchor.sol";
+import {AnchoredEntry} from "../libraries/AnchoredEntry.sol";
 import {Rfc9162} from "../libraries/Rfc9162.sol";
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 
@@ -55,14 +56,14 @@ contract AuditAnchor is IAuditAnchor, Ownable {
         if (!isAnchorer[logId][msg.sender]) revert NotAnchorer(logId, msg.sender);
         uint256 index = _requireOpen(logId);
         bool isFirst = _requirePrevious(logId, index, previous);
-        if (next.size <= previous.size) revert SizeNotRising(previous.size, next.size);
-        bool isExtension = isFirst
-            ? proof.length == 0
-            : Rfc9162.isConsistent(previous.size, previous.root, next.size, next.root, proof);
-        if (!isExtension) revert Inconsistent(previous.size, next.size);
-        _anchors[logId][index] = _wordOf(logId, index, next);
+        (uint64 size, uint64 nextSize) = (previous.size, next.size);
+        if (nextSize <= size) revert SizeNotRising(size, nextSize);
+        bool isExtension =
+            isFirst ? proof.length == 0 : Rfc9162.isConsistent(size, previous.root, nextSize, next.root, proof);
+        if (!isExtension) revert Inconsistent(size, nextSize);
+        _anchors[logId][index] = AnchoredEntry.wordOf(logId, index, next);
         _logs[logId].count = uint64(index + 1);
-        emit Anchored(logId, index, next.size, next.root, next.headsRoot);
+        emit Anchored(logId, index, nextSize, next.root, next.headsRoot);
     }
 
     /// @inheritdoc IAuditAnchor
@@ -113,17 +114,23 @@ contract AuditAnchor is IAuditAnchor, Ownable {
         returns (bool isFirst)
     {
         bytes32 holder = logId;
-        while (count == 0 && holder != bytes32(0)) {
+        while (count == 0) {
             holder = predecessorOf[holder];
+            if (holder == bytes32(0)) {
+                _requireEqual(keccak256(new bytes(96)), keccak256(abi.encode(previous)));
+                return true;
+            }
             count = _logs[holder].count;
         }
-        isFirst = holder == bytes32(0);
-        bytes32 expected = isFirst ? keccak256(new bytes(96)) : _anchors[holder][count - 1];
-        bytes32 actual = isFirst ? keccak256(abi.encode(previous)) : _wordOf(holder, count - 1, previous);
-        if (actual != expected) revert WrongPrevious(expected, actual);
+        uint256 last;
+        unchecked {
+            last = count - 1;
+        }
+        _requireEqual(_anchors[holder][last], AnchoredEntry.wordOf(holder, last, previous));
+        return false;
     }
 
-    function _wordOf(bytes32 logId, uint256 index, Head calldata head) private pure returns (bytes32) {
-        return keccak256(abi.encode(logId, index, head.size, head.root, head.headsRoot));
+    function _requireEqual(bytes32 expected, bytes32 actual) private pure {
+        if (expected != actual) revert WrongPrevious(expected, actual);
     }
 }

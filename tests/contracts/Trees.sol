@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-/// @notice Trees of RFC 9162 by their recursive definition (2.1.1 and 2.1.4.1), to hold the iterative one against
+/// @notice Trees of RFC 9162 by their recursive definition (2.1.1, 2.1.3.1 and 2.1.4.1), to hold the iterative one against
 library Trees {
     function leaf(uint256 index) internal pure returns (bytes32) {
         return sha256(abi.encodePacked(bytes1(0x00), index));
@@ -19,6 +19,15 @@ library Trees {
         return subProof(size, 0, end, true);
     }
 
+    /// @notice Inclusion path of a leaf in the tree over the leaves from `start` up to `end`, from the leaf upwards
+    function inclusion(uint256 index, uint256 start, uint256 end) internal pure returns (bytes32[] memory) {
+        if (end - start == 1) return new bytes32[](0);
+        uint256 split = start + splitOf(end - start);
+        return index < split
+            ? append(inclusion(index, start, split), root(split, end))
+            : append(inclusion(index, split, end), root(start, split));
+    }
+
     function subProof(uint256 size, uint256 start, uint256 end, bool isWhole) private pure returns (bytes32[] memory) {
         if (size == end - start) {
             bytes32[] memory own = new bytes32[](isWhole ? 0 : 1);
@@ -32,7 +41,7 @@ library Trees {
         return append(subProof(size - split, start + split, end, false), root(start, start + split));
     }
 
-    function append(bytes32[] memory list, bytes32 last) private pure returns (bytes32[] memory longer) {
+    function append(bytes32[] memory list, bytes32 last) internal pure returns (bytes32[] memory longer) {
         longer = new bytes32[](list.length + 1);
         for (uint256 i = 0; i < list.length; i++) {
             longer[i] = list[i];
