@@ -1,6 +1,6 @@
 """The values of the audit log."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,34 @@ class StoredRecord:
     index: int | None
     erased: bool
     retained: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Erasable:
+    """A record that may go: what is needed to keep its retained fields' disclosures."""
+
+    id: int
+    seq: int
+    salt: bytes
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Erasing:
+    """What is about to be erased of an account: the records' fields."""
+
+    account: str
+    records: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What came of asking for an erasure: records erased, kept for the law, and left for the next call."""
+
+    erased: int
+    kept: int
+    left: int
+    until: int
 
 
 @dataclass(frozen=True, slots=True)

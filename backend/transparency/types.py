@@ -7,8 +7,14 @@ from backend.kernel.canonical import JsonValue
 
 FORMAT = "refi-evidence/1"
 CHAIN_FIELDS = ("account", "event", "prev", "seq")
+NAMING_FIELDS = ("account", "event", "seq")
 ATTESTED_FIELDS = ("epoch", "event", "position_commitment", "subject")
+# What the parts `model` and `compliance` repeat, and what the verifier needs to check them.
+DECIDED_FIELDS = ("action", "features", "model")
+JUDGED_FIELDS = ("compliance_receipt", "instrument", "model", "notional", "subject")
 EPOCH_CLOSED = "epoch.closed"
+# The caller, the system account, a wallet, or a pseudonym.
+ACCOUNT_NAME = r"^(me|system|0x[0-9a-fA-F]{40}|[A-Za-z0-9_-]{43})$"
 
 Pack = dict[str, JsonValue]
 

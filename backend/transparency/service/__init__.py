@@ -1,5 +1,7 @@
-"""What leaves the platform as evidence."""
+"""What leaves the platform as evidence, and what is forgotten with an erasure."""
 
+from backend.transparency.service.exports import AccountExports
+from backend.transparency.service.forgetting import forget
 from backend.transparency.service.packs import PackBuilder
 
-__all__ = ["PackBuilder"]
+__all__ = ["AccountExports", "PackBuilder", "forget"]

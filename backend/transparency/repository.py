@@ -1,0 +1,117 @@
+"""The queries that make other stages' tables forget what was erased from the log; the transaction is the caller's.
+
+They stand together because one erasure goes through all of them, in one transaction, or through none.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from datetime import date
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from backend.accounts.models import Account
+from backend.compliance.models import ComplianceReceipt
+from backend.decisions.models import DecisionRow
+from backend.execution.models import OrderRow, ReconciliationRow
+from backend.kit.models import IdempotencyKey, Job
+from backend.proofs.models import AttestationRow, EpochRow
+from backend.risk.models import HaltRow, RiskDecision
+
+KEYS_A_QUERY = 500
+NAMED = re.compile(r'"(?:order_id|decision_id)"\s*:\s*"([0-9a-f]{32})"')
+
+
+async def account_id(session: AsyncSession, pseudonym: str) -> int | None:
+    """Return the number of a trading account, None for the system's."""
+    return await session.scalar(select(Account.id).where(Account.pseudonym == pseudonym))
+
+
+async def forget_orders(session: AsyncSession, account: str, seqs: Collection[int]) -> None:
+    """Delete the orders whose last record is one of these; one of unknown fate still reserves something and stays."""
+    await _delete(session, OrderRow.record_seq, seqs, OrderRow.record_account == account, OrderRow.state != "unknown")
+
+
+async def forget_decisions(session: AsyncSession, account: str, decision_ids: Collection[str]) -> None:
+    """Delete decisions, with what the risk gate said to them, unless an order of them is left."""
+    for part in _parts(decision_ids):
+        left = select(OrderRow.decision_id).where(OrderRow.decision_id.in_(part))
+        gone = set(part) - set(await session.scalars(left))
+        await session.execute(
+            delete(DecisionRow).where(DecisionRow.account == account, DecisionRow.decision_id.in_(gone))
+        )
+        await session.execute(delete(RiskDecision).where(RiskDecision.decision_id.in_(gone)))
+
+
+async def forget_receipts(session: AsyncSession, number: int, sha256s: Collection[str]) -> None:
+    """Delete the rules' receipts, unless another order of the account got the same one."""
+    for part in _parts(sha256s):
+        left = select(OrderRow.compliance_receipt).where(
+            OrderRow.account_id == number, OrderRow.compliance_receipt.in_(part)
+        )
+        gone = set(part) - set(await session.scalars(left))
+        await session.execute(delete(ComplianceReceipt).where(ComplianceReceipt.sha256.in_(gone)))
+
+
+async def forget_epochs(session: AsyncSession, account: str, epochs: Collection[int]) -> None:
+    """Delete the positions of closed epochs and what became of their claims."""
+    await _delete(session, EpochRow.epoch, epochs, EpochRow.account == account)
+    await _delete(session, AttestationRow.epoch, epochs, AttestationRow.account == account)
+
+
+async def forget_reconciliations(session: AsyncSession, account: str, days: Collection[date]) -> None:
+    """Delete how an account's days compared with the venue's books."""
+    await _delete(session, ReconciliationRow.day, days, ReconciliationRow.account == account)
+
+
+async def forget_halts(session: AsyncSession, halt_ids: Collection[int]) -> None:
+    """Delete the wallet and the reason from trips that are over; that there was a halt stays."""
+    for part in _parts(halt_ids):
+        over = HaltRow.id.in_(part), HaltRow.state == "armed"
+        await session.execute(update(HaltRow).where(*over).values(subject="", reason=""))
+
+
+async def forget_answers(session: AsyncSession, number: int, ids: Collection[str], erased: dict[str, Any]) -> None:
+    """Put `erased` in the place of the answers that name one of these orders or decisions; their keys stay used."""
+    after = ""
+    while True:
+        query = select(IdempotencyKey.key, IdempotencyKey.response).where(
+            IdempotencyKey.account_id == number, IdempotencyKey.key > after
+        )
+        rows = (await session.execute(query.order_by(IdempotencyKey.key).limit(KEYS_A_QUERY))).all()
+        if not rows:
+            return
+        after = rows[-1].key
+        naming = [row.key for row in rows if _names(row.response, ids)]
+        await session.execute(
+            update(IdempotencyKey)
+            .where(IdempotencyKey.account_id == number, IdempotencyKey.key.in_(naming))
+            .values(**erased)
+        )
+
+
+async def forget_jobs(session: AsyncSession, number: int, name: str, epochs: Collection[int]) -> None:
+    """Delete an account's ended jobs of a name that were about one of these epochs."""
+    query = select(Job.id, Job.payload).where(Job.account_id == number, Job.name == name, Job.finished_at.is_not(None))
+    gone = [row.id for row in await session.execute(query) if row.payload.get("epoch") in epochs]
+    await _delete(session, Job.id, gone)
+
+
+def _names(response: str, ids: Collection[str]) -> bool:
+    return any(found in ids for found in NAMED.findall(response))
+
+
+async def _delete(
+    session: AsyncSession, column: InstrumentedAttribute[Any], values: Collection[Any], *conditions: ColumnElement[bool]
+) -> None:
+    for part in _parts(values):
+        await session.execute(
+            delete(column.class_).where(*conditions, column.in_(part)).execution_options(synchronize_session=False)
+        )
+
+
+def _parts(values: Collection[Any]) -> Iterator[Sequence[Any]]:
+    listed = sorted(values)
+    return (listed[at : at + KEYS_A_QUERY] for at in range(0, len(listed), KEYS_A_QUERY))
