@@ -16,6 +16,7 @@ from backend.accounts.service import Accounts, access_tokens
 from backend.anchoring.service import AnchorService
 from backend.artifacts.service import ArtifactService
 from backend.audit.service import AuditJournal, LogReader, Sequencer
+from backend.audit.service.erasure import ErasureService
 from backend.compliance.service import ComplianceGate, CredentialService
 from backend.decisions.service import DecisionService, ModelStore
 from backend.execution.service import ExecutionService, ReconciliationService
@@ -43,7 +44,7 @@ from backend.proofs.tasks import handlers as proof_handlers
 from backend.risk.service import KillSwitch, RiskGate
 from backend.risk.types import RiskLimits
 from backend.settings import Settings
-from backend.transparency.service import PackBuilder
+from backend.transparency.service import AccountExports, PackBuilder, forget
 
 ROOT = Path(__file__).resolve().parents[1]
 CIRCUIT = "var_16_90"
@@ -135,11 +136,29 @@ def make_chain(settings: Settings, signer: Signer) -> Chain:
     """Return the L2."""
     match settings.chain:
         case "rpc":
+            from backend.adapters.chain.known import eas
             from backend.adapters.chain.rpc import RpcChain
+            from backend.adapters.chain.submitter import Submission
 
-            return RpcChain(settings.rpc_url, settings.deployment_dir, signer, timeout=settings.rpc_timeout)
+            terms = Submission(settings.tx_patience, settings.tx_deadline, settings.tx_max_fee_gwei * 10**9)
+            return RpcChain(
+                settings.rpc_url, settings.deployment_dir, signer,
+                timeout=settings.rpc_timeout, submission=terms, known={"EAS": eas()},
+            )  # fmt: skip
         case _:
             assert_never(settings.chain)
+
+
+def make_l1(settings: Settings, signer: Signer) -> Chain | None:
+    """Return L1, where there is one to learn from which anchors were proven there."""
+    if not (settings.l1_rpc_url and settings.l1_verifier):
+        return None
+    from backend.adapters.chain.known import l1_anchor_verifier
+    from backend.adapters.chain.rpc import RpcChain
+
+    known = {"L1AnchorVerifier": l1_anchor_verifier(settings.l1_verifier)}
+    nowhere = settings.deployments_dir.absolute() / "l1"
+    return RpcChain(settings.l1_rpc_url, nowhere, signer, timeout=settings.rpc_timeout, known=known)
 
 
 def make_content_store(settings: Settings) -> ContentStore:
@@ -244,9 +263,10 @@ def build(settings: Settings) -> Platform:
     journal = AuditJournal(clock)
     public_key = outside.signer.log_public_key()
     reader = LogReader()
+    l1 = make_l1(settings, outside.signer)
     anchoring = AnchorService(
         database, chain, reader, journal, clock,
-        origin=settings.origin, public_key=public_key, chain_id=settings.chain_id,
+        origin=settings.origin, public_key=public_key, chain_id=settings.chain_id, l1=l1,
     )  # fmt: skip
 
     market = MarketService(market_data, clock, chain, journal)
@@ -300,6 +320,10 @@ def build(settings: Settings) -> Platform:
         database, reader, anchoring, journal, TradeParts(decisions, models, compliance, attestations),
         origin=settings.origin, public_key=public_key,
     )  # fmt: skip
+    exports = AccountExports(
+        database, reader, anchoring, journal, accounts, origin=settings.origin, public_key=public_key
+    )
+    erasures = ErasureService(database, journal, clock, retention=settings.retention, forget=[forget])
 
     handlers: Handlers = dict(proof_handlers(attestations))
     jobs = make_jobs(settings, database, handlers)
@@ -307,7 +331,8 @@ def build(settings: Settings) -> Platform:
         type(service): service
         for service in (
             settings, database, accounts, market, decisions, compliance, risk, switch, execution, reconciliations,
-            artifacts, models, epochs, returns, attestations, anchoring, reader, packs,
+            artifacts, models, epochs, returns, attestations, anchoring, reader, packs, exports,
+            erasures,
         )
     }  # fmt: skip
     services |= {
@@ -317,7 +342,7 @@ def build(settings: Settings) -> Platform:
         JobBoard: JobBoard(),
     }
     sequencer = Sequencer(database, outside.signer, clock, settings.origin, interval=settings.checkpoint_interval)
-    closers = [outside.limiter.close, chain.close, database.close]
+    closers = [outside.limiter.close, chain.close, *([l1.close] if l1 else []), database.close]
     return Platform(settings, database, outside, services, sequencer, handlers, jobs, closers)
 
 

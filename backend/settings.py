@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from backend.kernel.errors import Invalid
 
 LOCAL_CHAIN_IDS = frozenset({31337, 42069})
+# MiFIR (Regulation (EU) 600/2014), article 25(1): how long data of orders and transactions are kept; two leap days.
+FIVE_YEARS = timedelta(days=1_827)
 DATABASES = ("sqlite+aiosqlite:", "postgresql+asyncpg:")
 
 
@@ -46,6 +48,11 @@ class Settings(BaseSettings):
     network: str = "local"
     rpc_url: str = "http://127.0.0.1:8545"
     rpc_timeout: timedelta = timedelta(seconds=10)
+    tx_patience: timedelta = timedelta(seconds=6)
+    tx_deadline: timedelta = timedelta(seconds=30)
+    tx_max_fee_gwei: int = Field(default=500, gt=0)
+    l1_rpc_url: str = ""
+    l1_verifier: str = Field(default="", pattern=r"^(0x[0-9a-fA-F]{40})?$")
     deployments_dir: Path = Path("deployments")
     proving_keys_dir: Path = Path(".refi/zk")
     keystore_password: SecretStr = SecretStr("")
@@ -81,6 +88,8 @@ class Settings(BaseSettings):
     checkpoint_interval: timedelta = timedelta(seconds=1)
     anchor_interval: timedelta = timedelta(minutes=10)
     anchor_leaves: int = 4_096
+    retention: timedelta = Field(default=FIVE_YEARS, ge=timedelta(0), le=timedelta(days=36_525))
+    anchor_follow: timedelta = timedelta(seconds=2)
 
     @field_validator("database_url")
     @classmethod
@@ -112,6 +121,8 @@ class Settings(BaseSettings):
             wrong.append("REFI_TOKEN_SECRET (shorter than 32 bytes)")
         if len(self.keystore_password.get_secret_value()) < 12:
             wrong.append("REFI_KEYSTORE_PASSWORD (shorter than 12 characters)")
+        if self.retention < FIVE_YEARS:
+            wrong.append("REFI_RETENTION (shorter than five years)")
         if wrong:
             raise ValueError("production refuses " + ", ".join(wrong))
         return self

@@ -27,11 +27,11 @@ ROUTERS: tuple[APIRouter, ...] = (
     execution.router,  # /reconciliations /reconciliations/{day}
     risk.router,  # /halts /halts/{halt_id}/review /halts/{halt_id}/rearm /risk/reviews /risk/limits
     audit.router,  # /log/checkpoint /log/tile/{level}/{path} /log/tile/entries/{path} /log/proof/...
-    anchoring.router,  # /log/anchors /anchors
+    anchoring.router,  # /log/anchors /log/entries/{index}/state /anchors
     proofs.router,  # /epochs/close /returns/publish /proofs/var
     artifacts.router,  # /artifacts /artifacts/{cid}
     governance.router,  # /governance/models /governance/models/{sha256} .../queue .../execute
-    transparency.router,  # /evidence/{index} /evidence/{index}/full
+    transparency.router,  # /evidence/{index}[/full] /evidence/accounts/{account}[/heads] /evidence/heads/{..} /erasures
     jobs.router,  # /jobs/{job_id}
 )
 

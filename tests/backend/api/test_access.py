@@ -70,6 +70,10 @@ ACCESS: Mapping[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/governance/models/{sha256}/execute"): OPERATOR,
     ("GET", "/evidence/{index}"): PUBLIC,
     ("GET", "/evidence/{index}/full"): ANY_ACCOUNT,
+    ("GET", "/evidence/accounts/{account}"): ANY_ACCOUNT,
+    ("GET", "/evidence/accounts/{account}/heads"): ANY_ACCOUNT,
+    ("GET", "/evidence/heads/{anchor_index}"): frozenset({Role.REGULATOR}),
+    ("POST", "/erasures"): ANY_ACCOUNT,
     ("GET", "/jobs/{job_id}"): ANY_ACCOUNT,
     ("DELETE", "/jobs/{job_id}"): ANY_ACCOUNT,
 }
