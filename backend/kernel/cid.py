@@ -1,4 +1,4 @@
-"""IPFS content identifiers: CIDv1, raw leaves of 256 KiB and balanced UnixFS nodes of 174 links, and CARv1 archives.
+"""IPFS content identifiers: CIDv1, raw leaves of 256 KiB and balanced UnixFS nodes of 174 links.
 
 The profile equals `ipfs add --cid-version=1` (size-262144 chunks, raw leaves, SHA-256).
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -52,27 +51,19 @@ def parse_cid(text: str) -> bytes:
     return cid
 
 
-def file_cid(content: bytes) -> str:
-    """Return the CID that `ipfs add --cid-version=1` gives the content."""
-    return cid_text(_file_nodes(content)[-1].block.cid)
+def file_cid(content: bytes, chunk_bytes: int = CHUNK_BYTES) -> str:
+    """Return the CID that `ipfs add --cid-version=1 --chunker=size-<chunk_bytes>` gives the content."""
+    return cid_text(_file_nodes(content, chunk_bytes)[-1].block.cid)
 
 
 def file_blocks(content: bytes) -> list[Block]:
     """Return the blocks of the content's graph, leaves first, the root last."""
-    return [node.block for node in _file_nodes(content)]
+    return [node.block for node in _file_nodes(content, CHUNK_BYTES)]
 
 
-def car_archive(root: bytes, blocks: Iterable[Block]) -> bytes:
-    """Return a CARv1 archive of the blocks with one root."""
-    # DAG-CBOR of {"roots": [CID], "version": 1}: tag 42 over a byte string that starts with 0x00.
-    header = b"\xa2\x65roots\x81\xd8\x2a\x58\x25\x00" + root + b"\x67version\x01"
-    sections = [header, *(block.cid + block.content for block in blocks)]
-    return b"".join(_varint(len(section)) + section for section in sections)
-
-
-def _file_nodes(content: bytes) -> list[_Node]:
-    starts = range(0, len(content), CHUNK_BYTES) or range(1)
-    level = [_leaf(content[start : start + CHUNK_BYTES]) for start in starts]
+def _file_nodes(content: bytes, chunk_bytes: int) -> list[_Node]:
+    starts = range(0, len(content), chunk_bytes) or range(1)
+    level = [_leaf(content[start : start + chunk_bytes]) for start in starts]
     nodes = list(level)
     while len(level) > 1:
         level = [_parent(level[start : start + LINKS]) for start in range(0, len(level), LINKS)]
@@ -81,34 +72,36 @@ def _file_nodes(content: bytes) -> list[_Node]:
 
 
 def _leaf(chunk: bytes) -> _Node:
-    return _Node(Block(_cid(RAW, chunk), chunk), len(chunk), len(chunk))
+    return _Node(Block(block_cid(RAW, chunk), chunk), len(chunk), len(chunk))
 
 
 def _parent(children: list[_Node]) -> _Node:
     links = b"".join(_field(2, _link(child)) for child in children)
     file_bytes = sum(child.file_bytes for child in children)
     # UnixFS Data: Type = File (2), filesize, one blocksize a child.
-    sizes = b"".join(b"\x20" + _varint(child.file_bytes) for child in children)
-    data = b"\x08\x02\x18" + _varint(file_bytes) + sizes
+    sizes = b"".join(b"\x20" + varint(child.file_bytes) for child in children)
+    data = b"\x08\x02\x18" + varint(file_bytes) + sizes
     # dag-pb writes the links before the data.
     content = links + _field(1, data)
     graph_bytes = len(content) + sum(child.graph_bytes for child in children)
-    return _Node(Block(_cid(DAG_PB, content), content), file_bytes, graph_bytes)
+    return _Node(Block(block_cid(DAG_PB, content), content), file_bytes, graph_bytes)
 
 
 def _link(child: _Node) -> bytes:
-    return _field(1, child.block.cid) + b"\x12\x00\x18" + _varint(child.graph_bytes)
+    return _field(1, child.block.cid) + b"\x12\x00\x18" + varint(child.graph_bytes)
 
 
-def _cid(codec: int, content: bytes) -> bytes:
+def block_cid(codec: int, content: bytes) -> bytes:
+    """Return the binary CIDv1 of a block."""
     return bytes((1, codec)) + _SHA256_PREFIX + sha256(content).digest()
 
 
 def _field(number: int, content: bytes) -> bytes:
-    return bytes((number << 3 | 2,)) + _varint(len(content)) + content
+    return bytes((number << 3 | 2,)) + varint(len(content)) + content
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """Return an unsigned LEB128 number, as protobuf and CAR write lengths."""
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)

@@ -8,7 +8,8 @@ Cid: TypeAlias = str
 class ContentStore(Protocol):
     """Keeps content under its CIDv1, as `ipfs add --cid-version=1` names it; a text that is no such CID is Invalid.
 
-    Raises Unavailable when the store does not answer, and Tampered when it answers with other bytes or another name.
+    Content above what the store takes is TooLarge. Raises Unavailable when the store does not answer, and Tampered when
+    it answers with other bytes or another name.
     """
 
     async def put(self, content: bytes) -> Cid:
@@ -25,4 +26,12 @@ class ContentStore(Protocol):
 
     async def has(self, cid: Cid) -> bool:
         """Tell whether the store holds the content."""
+        ...
+
+    async def archive(self, cid: Cid) -> bytes:
+        """Return the content as a CARv1 archive; raise NotFound for what the store does not hold."""
+        ...
+
+    async def load_archive(self, archive: bytes) -> Cid:
+        """Store the one file of a CARv1 archive and return its CID; Invalid says what is wrong with the archive."""
         ...

@@ -3,11 +3,13 @@
 import json
 from hashlib import sha256, shake_256
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
 from backend.kernel.canonical import EncodingError
-from backend.kernel.cid import CHUNK_BYTES, LINKS, car_archive, cid_text, file_blocks, file_cid, parse_cid
+from backend.kernel.cid import CHUNK_BYTES, LINKS, cid_text, file_blocks, file_cid, parse_cid
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "cid.json").read_text())
 HELLO = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
@@ -25,6 +27,13 @@ def test_a_known_text_has_its_known_cid(case: dict[str, str]) -> None:
     assert file_cid(case["text"].encode()) == case["cid"]
 
 
+@pytest.mark.parametrize("case", VECTORS["kubo"], ids=lambda case: f"{case['bytes'] >> 20} MiB")
+def test_a_file_above_and_below_a_second_level_has_the_cid_that_kubo_publishes(case: dict[str, Any]) -> None:
+    key = sha256(case["seed"].encode()).digest()
+    stream = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor()
+    assert file_cid(stream.update(bytes(case["bytes"])), case["chunk_bytes"]) == case["cid"]
+
+
 def test_one_changed_byte_changes_the_cid() -> None:
     content = bytes(3 * CHUNK_BYTES)
     assert file_cid(content) != file_cid(content[:-1] + b"\x01")
@@ -37,14 +46,6 @@ def test_every_block_hashes_to_its_cid_and_the_root_comes_last() -> None:
     assert cid_text(blocks[-1].cid) == file_cid(content)
     # 175 chunks need two nodes of leaves, one of them with a single link, and a root.
     assert len(blocks) == LINKS + 1 + 3
-
-
-def test_an_archive_names_its_root_and_holds_every_block() -> None:
-    blocks = file_blocks(b"hello world")
-    archive = car_archive(blocks[-1].cid, blocks)
-    assert archive[0] == 58
-    assert archive[1:59] == b"\xa2eroots\x81\xd8*X%\x00" + parse_cid(HELLO) + b"gversion\x01"
-    assert archive[59:] == bytes([36 + 11]) + parse_cid(HELLO) + b"hello world"
 
 
 def test_the_text_of_a_cid_reads_back() -> None:
