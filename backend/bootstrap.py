@@ -34,6 +34,7 @@ from backend.pipeline.service import OrderService
 from backend.pipeline.stages import Stages
 from backend.ports.chain import Chain
 from backend.ports.content_store import ContentStore
+from backend.ports.journal import Journal
 from backend.ports.market_data import MarketData
 from backend.ports.policy import Policy
 from backend.ports.prover import Prover
@@ -338,6 +339,7 @@ def build(settings: Settings) -> Platform:
     services |= {
         OrderService: OrderService(stages),
         CredentialService: CredentialService(chain, journal),
+        Journal: journal,
         Jobs: jobs,
         JobBoard: JobBoard(),
     }

@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, Path, Response
 
 from backend.accounts.endpoints import requires
 from backend.accounts.types import Caller
-from backend.anchoring.schemas import AnchorOut, AnchorsOut
+from backend.anchoring.schemas import AnchorOut, AnchorsOut, EntryStateOut
 from backend.anchoring.service import AnchorService
+from backend.kernel.merkle import MAX_SIZE
 from backend.kit.deps import Reading, Transaction, provided
 
 router = APIRouter(tags=["anchoring"])
@@ -23,6 +24,14 @@ async def anchors(session: Reading, anchoring: Anchoring) -> AnchorsOut:
     return AnchorsOut(
         chain_id=anchoring.chain_id, contract=anchoring.contract, anchors=[AnchorOut.of(one) for one in found]
     )
+
+
+@router.get("/log/entries/{index}/state")
+async def entry_state(
+    index: Annotated[int, Path(ge=0, lt=MAX_SIZE)], session: Reading, anchoring: Anchoring
+) -> EntryStateOut:
+    """Return how far an entry has come, from recorded to l1_proven."""
+    return EntryStateOut.of(await anchoring.state_of(session, index))
 
 
 @router.post("/anchors", status_code=202)

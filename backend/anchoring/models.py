@@ -21,10 +21,11 @@ class AnchorRow(Base):
     tx_hash: Mapped[str | None] = mapped_column(String(66))
     block_number: Mapped[int | None] = mapped_column(BigInteger)
     gas_used: Mapped[int | None] = mapped_column(BigInteger)
+    eas_tx_hash: Mapped[str | None] = mapped_column(String(66))
 
 
 class AnchorRequestRow(Base):
-    """Somebody asked for an anchor now; served by the next one."""
+    """Somebody asked for an anchor now; served by the first one that holds the record of it."""
 
     __tablename__ = "anchor_requests"
 
@@ -32,4 +33,5 @@ class AnchorRequestRow(Base):
     log_id: Mapped[bytes] = mapped_column(LargeBinary(32))
     actor: Mapped[str] = mapped_column(String(200))
     requested_at: Mapped[str] = mapped_column(String(27))
+    record_id: Mapped[int] = mapped_column(BigInteger)
     served_by: Mapped[int | None] = mapped_column(BigInteger, index=True)

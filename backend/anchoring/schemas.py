@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from backend.anchoring.types import Anchor
+from backend.anchoring.types import Anchor, EntryPlace
 from backend.kernel.canonical import encode_bytes
 
 
@@ -23,6 +23,7 @@ class AnchorOut(BaseModel):
     tx_hash: str | None
     block_number: int | None
     gas_used: int | None
+    eas_tx_hash: str | None
 
     @classmethod
     def of(cls, anchor: Anchor) -> Self:
@@ -38,6 +39,7 @@ class AnchorOut(BaseModel):
             tx_hash=anchor.tx_hash,
             block_number=anchor.block_number,
             gas_used=anchor.gas_used,
+            eas_tx_hash=anchor.eas_tx_hash,
         )
 
 
@@ -49,3 +51,18 @@ class AnchorsOut(BaseModel):
     chain_id: int
     contract: str
     anchors: list[AnchorOut]
+
+
+class EntryStateOut(BaseModel):
+    """How far an entry has come, and the anchor that it has it from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    index: int
+    state: str
+    anchor: int | None
+
+    @classmethod
+    def of(cls, place: EntryPlace) -> Self:
+        """Write an entry's place for the wire."""
+        return cls(index=place.index, state=place.state.value, anchor=place.anchor)

@@ -102,3 +102,9 @@ def start_worker(services: Services, settings: Mapping[str, object]) -> Running:
     """Start a Celery worker; jobs that wait are picked up as soon as it is there."""
     environment = child_environment(**settings)
     return services.start("worker", [sys.executable, "-m", "backend.worker"], url="", environment=environment)
+
+
+def start_relay(services: Services, settings: Mapping[str, object]) -> Running:
+    """Start the process that anchors the log; what is due is anchored as soon as it is there."""
+    environment = child_environment(**settings)
+    return services.start("relay", [sys.executable, "-m", "oracle.anchor_relay"], url="", environment=environment)

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 
-from backend.cli.local import deploy, start_api, start_chain
+from backend.cli.local import deploy, start_api, start_chain, start_relay
 from backend.cli.services import Services, exclusive, refuse_taken
 from backend.cli.session import remember
 from backend.kernel.clock import close_of
@@ -47,6 +47,7 @@ def start(port: int, rpc_port: int, admin: str) -> Iterator[str]:
             deploy(str(settings["rpc_url"]), deployment_plan(known, []), state_dir / "plan.json", lambda _: None)
             remember(state_dir, settings)
             start_api(services, port, settings)
+            start_relay(services, settings)
         except BaseException:
             services.stop_all()
             raise

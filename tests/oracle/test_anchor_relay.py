@@ -9,9 +9,10 @@ import pytest
 from backend.anchoring.service import AnchorService
 from backend.audit.service import AuditJournal, LogReader, Sequencer
 from backend.kernel.canonical import encode_bytes
+from backend.kernel.errors import Tampered
 from backend.kit.db import Database
 from oracle.anchor_relay import relay
-from tests.fakes import FakeChain, FakeClock, FakeJournal, FakeSigner
+from tests.fakes import FakeChain, FakeClock, FakeSigner
 
 ORIGIN = "refi.trading/test"
 TICK = timedelta(milliseconds=2)
@@ -29,19 +30,19 @@ class Setting:
             database,
             self.chain,
             LogReader(),
-            FakeJournal(),
+            AuditJournal(self.clock),
             self.clock,
             origin=ORIGIN,
             public_key=self.signer.log_public_key(),
             chain_id=self.chain.id,
         )
 
-    async def grow(self, count: int) -> None:
+    async def grow(self, count: int, event: str = "order.filled") -> None:
         """Let the log grow."""
         async with self.database.transaction() as session:
             for _ in range(count):
                 await AuditJournal(self.clock).record(
-                    session, encode_bytes(b"\x01" * 32), "order.filled", {}, actor="x", policy="1"
+                    session, encode_bytes(b"\x01" * 32), event, {}, actor="x", policy="1"
                 )
         await Sequencer(self.database, self.signer, self.clock, ORIGIN).integrate()
 
@@ -59,7 +60,9 @@ def setting(database: Database) -> Setting:
 async def while_relaying(setting: Setting, work: Callable[[], Awaitable[None]]) -> None:
     """Run a relay while the work is done, and end it."""
     stop = asyncio.Event()
-    running = asyncio.create_task(relay(setting.service, stop, interval=timedelta(minutes=10), leaves=5, poll=TICK))
+    running = asyncio.create_task(
+        relay(setting.service, stop, interval=timedelta(minutes=10), leaves=5, poll=TICK, follow=TICK)
+    )
     try:
         await work()
     finally:
@@ -91,16 +94,57 @@ async def test_it_anchors_the_first_tree_then_enough_leaves_then_enough_time(set
     await while_relaying(setting, work)
 
 
-async def test_it_anchors_on_demand(setting: Setting) -> None:
+async def test_it_anchors_what_was_recorded_before_somebody_asked(setting: Setting) -> None:
     async def work() -> None:
         await setting.grow(1)
         await until(lambda: setting.sizes() == [1])
-        await setting.grow(1)
         async with setting.database.transaction() as session:
             await setting.service.request(session, "operator")
-        await until(lambda: setting.sizes() == [1, 2])
+        await asyncio.sleep(0.05)
+        assert setting.sizes() == [1]
+        # The request's own record has its place in the log now, and so has the entry after it.
+        await setting.grow(1)
+        await until(lambda: setting.sizes() == [1, 3])
 
     await while_relaying(setting, work)
+
+
+async def test_it_anchors_the_end_of_a_trading_day(setting: Setting) -> None:
+    async def work() -> None:
+        await setting.grow(1)
+        await until(lambda: setting.sizes() == [1])
+        await setting.grow(1, "epoch.closed")
+        await until(lambda: setting.sizes() == [1, 2])
+        await setting.grow(1)
+        await asyncio.sleep(0.05)
+        assert setting.sizes() == [1, 2]
+
+    await while_relaying(setting, work)
+
+
+async def test_it_anchors_again_what_the_chain_lost(setting: Setting) -> None:
+    async def work() -> None:
+        for size in (1, 6):
+            await setting.grow(1 if size == 1 else 5)
+            await until(lambda: bool(setting.sizes()) and setting.sizes()[-1] == size)  # noqa: B023
+        await asyncio.sleep(0.05)
+        setting.chain.drop_anchors(setting.log_id, 2)
+        await until(lambda: setting.sizes() == [1, 6])
+
+    await while_relaying(setting, work)
+
+
+async def test_it_ends_with_an_alarm_when_the_chain_contradicts_what_was_final(setting: Setting) -> None:
+    await setting.grow(3)
+    await setting.service.anchor_now()
+    setting.chain.tags = {"safe": 1, "finalized": 1}
+    await setting.service.follow()
+    setting.chain.drop_anchors(setting.log_id, 1)
+    with pytest.raises(Tampered):
+        await asyncio.wait_for(
+            relay(setting.service, asyncio.Event(), interval=timedelta(minutes=10), leaves=5, poll=TICK, follow=TICK), 5
+        )
+    assert setting.sizes() == []
 
 
 async def test_it_outlives_a_chain_that_is_down(setting: Setting) -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from backend.anchoring.types import ON_CHAIN
 from backend.cli.demo.run import Run, Tell
 from backend.cli.demo.voting import define_probe_policy
 from backend.cli.local import ROOT
@@ -153,7 +154,7 @@ def _anchor_of(wallet: Wallet, size: int) -> dict[str, Any]:
     deadline = time.monotonic() + ANCHOR_SECONDS
     while time.monotonic() < deadline:
         for placed in wallet.get("/log/anchors")["anchors"]:
-            if placed["size"] >= size and placed["state"] == "mined":
+            if placed["size"] >= size and placed["state"] in ON_CHAIN:
                 found: dict[str, Any] = placed
                 return found
         time.sleep(0.2)

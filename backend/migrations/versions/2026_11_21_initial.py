@@ -217,6 +217,7 @@ def upgrade() -> None:
         sa.Column("proposal", sa.JSON(), nullable=False),
         sa.Column("proposal_id", sa.String(length=78), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("proposal_state", sa.String(length=16), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("sha256", name=op.f("pk_models")),
         sa.UniqueConstraint("proposal_id", name=op.f("uq_models_proposal_id")),

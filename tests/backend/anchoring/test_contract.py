@@ -57,7 +57,7 @@ async def test_a_stranger_finds_the_growing_anchors_on_chain(database: Database,
         for count in (1, 6, 13):
             await grow(database, count)
             made = await service.anchor_now()
-            assert made.state is AnchorState.MINED
+            assert made.state is AnchorState.UNSAFE
             assert made.gas_used is not None
             assert made.gas_used < MAX_GAS
         assert made.index == 2

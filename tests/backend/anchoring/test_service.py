@@ -82,7 +82,7 @@ async def test_an_anchor_fixes_the_checkpoint_and_the_heads_at_its_size(world: W
         checkpoint = await LogReader().checkpoint(session)
         heads = await LogReader().heads(session, 5)
         assert await world.service.mined(session) == made
-    assert (made.index, made.state, made.gas_used) == (0, AnchorState.MINED, 80_000)
+    assert (made.index, made.state, made.gas_used) == (0, AnchorState.UNSAFE, 80_000)
     assert made.head.word() == (5, checkpoint.root, heads_root(heads))
     assert world.chain.sent[-1][0] is KeyRole.ANCHORER
 
@@ -115,7 +115,7 @@ async def test_a_lost_answer_is_found_on_chain_instead_of_sent_again(world: Worl
     with pytest.raises(Unavailable):
         await world.service.anchor_now()
     made = await world.service.anchor_now()
-    assert (made.index, made.head.size, made.state) == (0, 3, AnchorState.MINED)
+    assert (made.index, made.head.size, made.state) == (0, 3, AnchorState.UNSAFE)
     assert made.tx_hash is not None
     assert world.sizes() == [3]
     assert len(world.chain.sent) == 1
@@ -205,7 +205,7 @@ async def test_an_operator_asks_for_an_anchor_and_everybody_sees_it(world: World
         asked = await client.post("/anchors")
         listed = (await client.get("/log/anchors")).json()
     assert asked.status_code == 202
-    assert [(one["index"], one["size"], one["state"]) for one in listed["anchors"]] == [(0, 2, "mined")]
+    assert [(one["index"], one["size"], one["state"]) for one in listed["anchors"]] == [(0, 2, "unsafe")]
     assert listed["anchors"][0]["log_id"] == "0x" + world.log_id.hex()
     assert world.journal.events() == ["anchor.requested"]
     assert not await world.service.is_due(timedelta(minutes=10), 5)

@@ -56,6 +56,7 @@ ACCESS: Mapping[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/log/proof/inclusion"): PUBLIC,
     ("GET", "/log/proof/consistency"): PUBLIC,
     ("GET", "/log/anchors"): PUBLIC,
+    ("GET", "/log/entries/{index}/state"): PUBLIC,
     ("POST", "/anchors"): OPERATOR,
     ("POST", "/epochs/close"): OPERATOR,
     ("POST", "/returns/publish"): OPERATOR,
