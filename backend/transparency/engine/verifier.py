@@ -892,10 +892,10 @@ class Examination:
         return sha256(b"refi/record/v1\0" + total.to_bytes(2, "big") + root).digest()
 
     def leaf(self) -> str:
-        """Every entry is short enough and has a place of its own."""
+        """Every entry is short enough and has a place of its own, in the order of the log."""
         places = [entry["index"] for entry in self.pack["entries"]]
-        if len(set(places)) != len(places):
-            raise Failed("two entries at one index")
+        if any(after <= before for before, after in pairwise(places)):
+            raise Failed("the entries do not stand in the order of the log, each once")
         if any(len(entry["entry"].encode()) > MAX_ENTRY_BYTES for entry in self.pack["entries"]):
             raise Failed(f"an entry of more than {MAX_ENTRY_BYTES} bytes")
         return f"index {', '.join(map(str, places[:5]))}{' ...' * (len(places) > 5)}"
@@ -1712,13 +1712,18 @@ def verify(
         l1_verifier=_lower(l1_verifier),
         timeout=timeout,
     )
+    return examine(pack_bytes, named)
+
+
+def examine(pack_bytes: bytes, named: Named, rpcs: Sequence[Rpc] = ()) -> Report:
+    """Examine a pack with what the user names; `rpcs` are those already connected, in the order of their URLs."""
     identified = named.contract is not None and named.chain_id is not None
     try:
         pack = read_pack(pack_bytes)
     except Failed as error:
         rest = [Check(name, "skipped", "the format is not known") for name in CHECKS[1:]]
         return Report((Check("format", "fail", str(error)), *rest), identified, unreachable=False)
-    examination = Examination(pack, named)
+    examination = Examination(pack, named, rpcs=list(rpcs))
     checks = [_examine(examination, name) for name in CHECKS[1:]]
     return Report((Check("format", "pass", FORMAT), *checks), identified, examination.unreachable)
 
