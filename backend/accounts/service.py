@@ -196,6 +196,8 @@ class Accounts:
 
     async def _change_roles(self, session: AsyncSession, account: Account, roles: frozenset[Role], actor: str) -> None:
         before, after = sorted(account.roles), sorted({*roles, Role.TRADER})
+        if before == after:
+            return
         account.roles = [str(role) for role in after]
         await session.flush()
         fields = {"subject": account.address, "roles_before": before, "roles_after": account.roles}

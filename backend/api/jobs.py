@@ -9,11 +9,14 @@ from backend.accounts.endpoints import SignedIn
 from backend.accounts.types import Caller, Role
 from backend.kit.deps import Reading, Transaction, provided
 from backend.kit.queue import JobBoard, JobView, State
+from backend.ports.journal import Journal
 
 router = APIRouter(tags=["jobs"])
 
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 Board = Annotated[JobBoard, Depends(provided(JobBoard))]
+Log = Annotated[Journal, Depends(provided(Journal))]
+POLICY = "jobs:1"
 
 
 class JobOut(BaseModel):
@@ -34,9 +37,12 @@ async def get_job(job_id: JobId, board: Board, session: Reading, caller: SignedI
 
 
 @router.delete("/jobs/{job_id}")
-async def cancel_job(job_id: JobId, board: Board, caller: SignedIn, session: Transaction) -> JobOut:
+async def cancel_job(job_id: JobId, board: Board, journal: Log, caller: SignedIn, session: Transaction) -> JobOut:
     """Cancel a job of the caller's that is not over."""
-    return _out(await board.cancel(session, job_id, _owner(caller)), caller)
+    job = await board.cancel(session, job_id, _owner(caller))
+    who = caller.pseudonym
+    await journal.record(session, who, "job.cancelled", {"job": job.id, "name": job.name}, actor=who, policy=POLICY)
+    return _out(job, caller)
 
 
 def _owner(caller: Caller) -> int | None:

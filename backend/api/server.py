@@ -8,12 +8,15 @@ from sqlalchemy import text
 from backend.api.app import create_app
 from backend.artifacts.service import ArtifactService
 from backend.bootstrap import build
+from backend.governance.service import ModelService
 from backend.kernel.errors import Unavailable
 from backend.kit.logging import configure_logging
 from backend.migrations import upgrade
 from backend.settings import Settings
 
 PIN_RETRY_SECONDS = 30
+# How long a vote or a revocation on chain may go unrecorded.
+GOVERNANCE_SECONDS = 15
 
 
 def application(settings: Settings) -> FastAPI:
@@ -32,6 +35,12 @@ def application(settings: Settings) -> FastAPI:
             await artifacts.retry_pending(platform.database)
             await asyncio.sleep(PIN_RETRY_SECONDS)
 
+    async def follow_the_dao() -> None:
+        models: ModelService = platform.service(ModelService)
+        while True:
+            await models.follow(platform.database)
+            await asyncio.sleep(GOVERNANCE_SECONDS)
+
     async def database_answers() -> None:
         async with platform.database.reading() as session:
             await session.execute(text("SELECT 1"))
@@ -42,7 +51,7 @@ def application(settings: Settings) -> FastAPI:
 
     return create_app(
         platform.services,
-        tasks={"sequencer": sequence, "jobs": platform.jobs.run, "pins": catch_up_pins},
+        tasks={"sequencer": sequence, "jobs": platform.jobs.run, "pins": catch_up_pins, "governance": follow_the_dao},
         checks={"database": database_answers, "chain": chain_answers},
         closers=platform.closers,
     )

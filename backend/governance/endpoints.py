@@ -36,27 +36,22 @@ async def list_models(models: Models, session: Reading) -> ModelsOut:
 
 @router.get("/models/{sha256}")
 async def model(sha256: Sha256, models: Models, database: DatabaseService) -> ModelOut:
-    """Return a model as it stands on chain; a change that was not seen before is recorded."""
+    """Return a model as it stands on chain."""
     async with database.reading() as session:
         known = await models.find(session, sha256)
-    found, proposal = await models.on_chain(known), await models.proposal_state(known)
-    # Only a change takes the write lock: anybody may ask.
-    if found.state is not known.state:
-        async with database.transaction() as session:
-            found, proposal = await models.refresh(session, sha256)
-    return _model(found, proposal)
+    return _model(await models.on_chain(known), await models.proposal_state(known))
 
 
-@router.post("/models/{sha256}/queue", dependencies=[Depends(requires(Role.OPERATOR))])
-async def queue(sha256: Sha256, models: Models, session: Reading) -> RelayedOut:
+@router.post("/models/{sha256}/queue")
+async def queue(sha256: Sha256, models: Models, caller: Operator, session: Transaction) -> RelayedOut:
     """Put a successful proposal into the timelock."""
-    return _relayed(await models.queue(session, sha256))
+    return _relayed(await models.queue(session, sha256, caller.pseudonym))
 
 
-@router.post("/models/{sha256}/execute", dependencies=[Depends(requires(Role.OPERATOR))])
-async def execute(sha256: Sha256, models: Models, session: Transaction) -> RelayedOut:
+@router.post("/models/{sha256}/execute")
+async def execute(sha256: Sha256, models: Models, caller: Operator, session: Transaction) -> RelayedOut:
     """Execute a proposal that has waited in the timelock."""
-    return _relayed(await models.execute(session, sha256))
+    return _relayed(await models.execute(session, sha256, caller.pseudonym))
 
 
 def _model(model: GovernedModel, proposal: ProposalState | None = None) -> ModelOut:

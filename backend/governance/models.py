@@ -24,4 +24,5 @@ class ModelRow(Base):
     proposal: Mapped[dict[str, Any]] = mapped_column(JSON)
     proposal_id: Mapped[str] = mapped_column(String(78), unique=True)
     state: Mapped[str] = mapped_column(String(16))
+    proposal_state: Mapped[str] = mapped_column(String(16), default="")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

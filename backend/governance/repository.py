@@ -8,11 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.governance.engine import proposal_answer, proposal_from, proposal_id
 from backend.governance.models import ModelRow
-from backend.governance.types import GovernedModel, ModelCids, Proposal
+from backend.governance.types import GovernedModel, ModelCids, Proposal, ProposalState
 from backend.kit.db import insert_once
 from backend.ports.governance import ModelState
 
 MAX_MODELS = 500
+FINAL = (ModelState.RETIRED.name.lower(), ModelState.REVOKED.name.lower())
 
 
 async def by_sha256(session: AsyncSession, sha256: str) -> GovernedModel | None:
@@ -54,19 +55,36 @@ async def add(
         "proposal": proposal_answer(proposal),
         "proposal_id": str(proposal_id(proposal)),
         "state": state.name.lower(),
+        "proposal_state": "",
         "created_at": now,
     }
     inserted = await session.scalar(insert_once(session, ModelRow).values(**values).returning(ModelRow.sha256))
     return inserted is not None
 
 
-async def move(session: AsyncSession, sha256: str, state: ModelState) -> bool:
-    """Store a state; True when it is another one than before."""
-    row = (await session.scalars(select(ModelRow).where(ModelRow.sha256 == sha256).with_for_update())).one()
-    changed = row.state != state.name.lower()
-    row.state = state.name.lower()
+async def move(
+    session: AsyncSession, sha256: str, state: ModelState, proposal: ProposalState | None
+) -> tuple[bool, bool]:
+    """Store both states; return whether the model's and the proposal's are others than before."""
+    query = select(ModelRow).where(ModelRow.sha256 == sha256).with_for_update()
+    row = (await session.scalars(query.execution_options(populate_existing=True))).one()
+    model_name, proposal_name = state.name.lower(), "" if proposal is None else proposal.name.lower()
+    changed = row.state != model_name, row.proposal_state != proposal_name
+    row.state, row.proposal_state = model_name, proposal_name
     await session.flush()
     return changed
+
+
+async def seen(session: AsyncSession, sha256: str) -> tuple[str, str]:
+    """Return the states in which a model and its proposal were last seen."""
+    row = await session.get_one(ModelRow, sha256)
+    return row.state, row.proposal_state
+
+
+async def unsettled(session: AsyncSession) -> Sequence[str]:
+    """Return the hashes of models that the chain may still move."""
+    query = select(ModelRow.sha256).where(ModelRow.state.not_in(FINAL)).order_by(ModelRow.created_at)
+    return (await session.scalars(query)).all()
 
 
 def _model(row: ModelRow) -> GovernedModel:

@@ -11,6 +11,7 @@ from backend.governance import repository
 from backend.governance.engine import model_files, promotion, proposal_id, settle_arguments
 from backend.governance.types import GovernedModel, ModelCids, ModelFiles, Proposal, ProposalState
 from backend.kernel.errors import Conflict, NotFound
+from backend.kit.db import Database
 from backend.ports.chain import Chain, Receipt, Reverted
 from backend.ports.clock import Clock
 from backend.ports.governance import Governance, ModelState
@@ -77,7 +78,7 @@ class ModelService:
                 "proposal_id": str(proposal_id(proposal)),
                 "tx_hash": tx_hash,
             }
-            await self._record(session, model.sha256, ModelState.PROPOSED, fields, actor)
+            await self._record(session, model.sha256, "model.proposed", fields, actor)
         return await self.find(session, model.sha256)
 
     async def find(self, session: AsyncSession, sha256: str) -> GovernedModel:
@@ -111,27 +112,58 @@ class ModelService:
                 raise
             return None
 
-    async def refresh(self, session: AsyncSession, sha256: str) -> tuple[GovernedModel, ProposalState | None]:
-        """Read a model's state from the chain, record it when it changed, and return it with its proposal's."""
+    async def refresh(
+        self, session: AsyncSession, sha256: str, actor: str = SYSTEM_ACCOUNT
+    ) -> tuple[GovernedModel, ProposalState | None]:
+        """Read a model's and its proposal's state from the chain, record what changed, and return both."""
         model = await self.on_chain(await self.find(session, sha256))
         proposal = await self.proposal_state(model)
-        if await repository.move(session, sha256, model.state):
-            fields = {"proposal_id": str(model.proposal_id), "torchscript_cid": model.cids.torchscript}
-            await self._record(session, sha256, model.state, fields, SYSTEM_ACCOUNT)
+        votes = await self._votes(model, proposal)
+        model_moved, proposal_moved = await repository.move(session, sha256, model.state, proposal)
+        fields = {"proposal_id": str(model.proposal_id), "torchscript_cid": model.cids.torchscript}
+        if proposal_moved and proposal is not None:
+            await self._record(session, sha256, f"proposal.{proposal.name.lower()}", {**fields, **votes}, actor)
+        if model_moved:
+            await self._record(session, sha256, f"model.{model.state.name.lower()}", fields, actor)
         return model, proposal
 
-    async def queue(self, session: AsyncSession, sha256: str) -> Receipt:
-        """Relay a successful proposal into the timelock, which anyone may do."""
+    async def follow(self, database: Database) -> int:
+        """Look at every model that the chain may still move and record what changed; return how many changed."""
+        async with database.reading() as session:
+            hashes = await repository.unsettled(session)
+        moved = 0
+        for sha256 in hashes:
+            async with database.reading() as session:
+                known, before = await self.find(session, sha256), await repository.seen(session, sha256)
+            found, proposal = await self.on_chain(known), await self.proposal_state(known)
+            # Only a change takes the write lock.
+            if before != (found.state.name.lower(), "" if proposal is None else proposal.name.lower()):
+                async with database.transaction() as session:
+                    await self.refresh(session, sha256)
+                moved += 1
+        return moved
+
+    async def _votes(self, model: GovernedModel, proposal: ProposalState | None) -> Mapping[str, str]:
+        """Return the tally of a proposal, in votes with 18 decimals."""
+        if proposal is None:
+            return {}
+        tally = await self._chain.call(GOVERNOR, "proposalVotes", model.proposal_id)
+        return dict(zip(("votes_against", "votes_for", "votes_abstain"), map(str, tally), strict=True))
+
+    async def queue(self, session: AsyncSession, sha256: str, actor: str) -> Receipt:
+        """Relay a successful proposal into the timelock, which anyone may do, and record that it waits there."""
         model = await self.find(session, sha256)
         await self._require(model, ProposalState.SUCCEEDED)
-        return await self._chain.send(KeyRole.OPERATOR, GOVERNOR, "queue", *settle_arguments(model.proposal))
+        receipt = await self._chain.send(KeyRole.OPERATOR, GOVERNOR, "queue", *settle_arguments(model.proposal))
+        await self.refresh(session, sha256, actor)
+        return receipt
 
-    async def execute(self, session: AsyncSession, sha256: str) -> Receipt:
+    async def execute(self, session: AsyncSession, sha256: str, actor: str) -> Receipt:
         """Relay a proposal out of the timelock once it has waited, which anyone may do, and record the new state."""
         model = await self.find(session, sha256)
         await self._require(model, ProposalState.QUEUED)
         receipt = await self._chain.send(KeyRole.OPERATOR, GOVERNOR, "execute", *settle_arguments(model.proposal))
-        await self.refresh(session, sha256)
+        await self.refresh(session, sha256, actor)
         return receipt
 
     async def _pinned(self, session: AsyncSession, model: ModelFiles) -> ModelCids:
@@ -169,7 +201,7 @@ class ModelService:
             raise Conflict(f"the proposal is {found.name.lower() if found is not None else 'not sent yet'}")
 
     async def _record(
-        self, session: AsyncSession, sha256: str, state: ModelState, fields: Mapping[str, str], actor: str
+        self, session: AsyncSession, sha256: str, event: str, fields: Mapping[str, str], actor: str
     ) -> None:
-        event, whole = f"model.{state.name.lower()}", {"model": sha256, **fields}
+        whole = {"model": sha256, **fields}
         await self._journal.record(session, SYSTEM_ACCOUNT, event, whole, actor=actor, policy=POLICY)

@@ -56,14 +56,18 @@ async def publish_returns(body: PublishReturnsIn, returns: Returns, session: Tra
 
 
 @router.post("/proofs/var", status_code=202)
-async def start_attestation(body: AttestIn, queue: Queue, caller: SignedIn, session: Transaction) -> StartedOut:
+async def start_attestation(
+    body: AttestIn, queue: Queue, attestations: Attestations, caller: SignedIn, session: Transaction
+) -> StartedOut:
     """Start proving that a wallet's committed positions keep a policy's limit."""
     if body.subject.lower() != caller.address and Role.OPERATOR not in caller.roles:
         raise Forbidden("only the wallet's owner or an operator may ask for this")
     payload = {"subject": body.subject.lower(), "epoch": body.epoch}
     optional = {"policy_id": body.policy_id, "anchor_index": body.anchor_index}
     named = {name: value for name, value in optional.items() if value is not None}
-    return StartedOut(job_id=await queue.enqueue(session, ATTEST_JOB, payload | named, account_id=caller.account_id))
+    job_id = await queue.enqueue(session, ATTEST_JOB, payload | named, account_id=caller.account_id)
+    await attestations.asked(session, caller.pseudonym, body.subject.lower(), body.epoch, job_id, body.policy_id)
+    return StartedOut(job_id=job_id)
 
 
 @router.get("/proofs/var")

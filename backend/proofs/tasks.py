@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.kernel.canonical import decimal_string
+from backend.kernel.errors import RefiError
 from backend.kit.queue import Handler, JobContext
 from backend.proofs.engine.kept import Attestation, AttestationState, unword
 from backend.proofs.service import ATTEST_JOB, AttestationService
@@ -42,6 +43,9 @@ async def attest(attestations: AttestationService, context: JobContext) -> dict[
             policy_id=policy_id,
             anchor_index=payload.get("anchor_index"),
         )
+    except RefiError as error:
+        await attestations.failed(payload["subject"], payload["epoch"], policy_id, context.job_id, error.code)
+        raise
     finally:
         await asyncio.gather(*reports, return_exceptions=True)
     return outcome(made, attestations.constraints)

@@ -13,6 +13,7 @@ from backend.execution.service import ExecutionService
 from backend.kernel.errors import Invalid, Unavailable
 from backend.kit.queue import Jobs
 from backend.market.service import MarketService
+from backend.ports.journal import Journal
 from backend.settings import Settings
 from scripts.deploy._plan import Plan
 
@@ -53,7 +54,7 @@ async def test_the_platform_is_built_and_closed_without_a_network(tmp_path: Path
 
 def test_every_service_is_registered_under_its_own_type(tmp_path: Path) -> None:
     platform = build(settings_in(tmp_path))
-    concrete = {kind: service for kind, service in platform.services.items() if kind is not Jobs}
+    concrete = {kind: service for kind, service in platform.services.items() if kind not in {Jobs, Journal}}
     assert all(type(service) is kind for kind, service in concrete.items())
     assert Jobs in platform.services
 

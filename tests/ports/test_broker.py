@@ -1,15 +1,20 @@
 """The paper broker keeps the port's promises."""
 
+from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.adapters.broker.paper import PaperBroker, PaperRates, venue_order_id
+from backend.kernel.errors import Unavailable
 from backend.ports.broker import Accepted, Rejected, Side, VenueOrder
 from tests.fakes import FakeClock
 
 ACCOUNT = "account"
+TODAY = FakeClock().business().date()
 CLOSE = Decimal("98.4600")
 RATES = PaperRates(slippage=Decimal("0.0002"), fee=Decimal("0.0005"))
 
@@ -61,6 +66,46 @@ async def test_the_venues_id_follows_from_ours_after_a_restart_too() -> None:
 async def test_an_instrument_without_a_price_and_an_empty_order_are_rejected() -> None:
     assert isinstance(await broker().submit(order(instrument="NOPE")), Rejected)
     assert isinstance(await broker().submit(order(quantity="0")), Rejected)
+
+
+async def test_the_books_tell_every_fill_of_a_day_and_of_no_other() -> None:
+    venue = broker()
+    answers = [await venue.submit(order(key=key, quantity=size)) for key, size in (("one", "2"), ("two", "3"))]
+    await venue.submit(order(key="none", instrument="NOPE"))
+    told = await venue.executions(TODAY)
+    assert [(one.client_order_id, one.account, one.fill) for one in told] == [
+        (key, ACCOUNT, answer) for key, answer in zip(("one", "two"), answers, strict=True)
+    ]
+    assert await venue.executions(TODAY - timedelta(days=1)) == []
+
+
+async def test_a_withdrawn_order_is_turned_away_and_a_filled_one_stays_filled() -> None:
+    venue = broker()
+    assert isinstance(await venue.cancel("one"), Rejected)
+    assert isinstance(await venue.submit(order()), Rejected)
+    assert isinstance(await venue.cancel("one"), Rejected)
+    filled = await venue.submit(order(key="two"))
+    assert await venue.cancel("two") == filled
+    assert [one.client_order_id for one in await venue.executions(TODAY)] == ["two"]
+
+
+async def test_books_in_a_file_outlive_the_process(tmp_path: Path) -> None:
+    file = tmp_path / "venue" / "books.sqlite3"
+    first = PaperBroker(price, RATES, FakeClock(), file)
+    answer = await first.submit(order())
+    await first.cancel("two")
+    first.close()
+    second = PaperBroker(price, RATES, FakeClock(), file)
+    assert await second.submit(order()) == answer
+    assert isinstance(await second.submit(order(key="two")), Rejected)
+    assert len(await second.executions(TODAY)) == 1
+    second.close()
+
+
+async def test_books_that_do_not_open_are_no_answer(tmp_path: Path) -> None:
+    (tmp_path / "books").write_bytes(b"not a database, but long enough to be looked at as one" * 10)
+    with pytest.raises(Unavailable):
+        await PaperBroker(price, RATES, FakeClock(), tmp_path / "books").executions(TODAY)
 
 
 @given(st.decimals("0.000001", "1000", places=6), st.sampled_from(["buy", "sell"]))

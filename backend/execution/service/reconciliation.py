@@ -4,11 +4,10 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.accounts.service import Accounts
 from backend.accounts.types import Caller
 from backend.execution import repository
 from backend.execution.engine import compare
@@ -28,6 +27,14 @@ MAX_NAME = 43
 NOT_EXECUTED = Refused("execution", "not_executed", "the venue has no fill of this order and will not make one")
 
 
+class Directory(Protocol):
+    """Knows accounts by their names in the log."""
+
+    async def find(self, session: AsyncSession, *, pseudonym: str) -> Caller:
+        """Return an account; raise NotFound."""
+        ...
+
+
 class ReconciliationService:
     """Compares a business day's fills with the venue's; a difference halts the account that it is about.
 
@@ -38,7 +45,7 @@ class ReconciliationService:
         self,
         broker: Broker,
         execution: ExecutionService,
-        accounts: Accounts,
+        accounts: Directory,
         switch: KillSwitch,
         journal: Journal,
         clock: Clock,

@@ -355,6 +355,23 @@ class AttestationService:
                 await self._record(session, proved, "var.attested", fields)
         return replace(proved, state=AttestationState.ATTESTED, tx_hash=tx_hash, gas_used=gas_used)
 
+    async def asked(
+        self, session: AsyncSession, account: str, subject: str, epoch: int, job: str, policy_id: str | None
+    ) -> None:
+        """Record on an account's chain that it asked for an attestation."""
+        policy = policy_id or word(self.policy_id)
+        fields = {"subject": subject, "epoch": epoch, "policy_id": policy, "job": job}
+        await self._journal.record(session, account, "var.requested", fields, actor=account, policy=policy)
+
+    async def failed(self, subject: str, epoch: int, policy_id: bytes | None, job: str, code: str) -> None:
+        """Record, where positions were committed to, that an attempt came to no attestation, and the kind of fault."""
+        policy = word(policy_id or self.policy_id)
+        async with self._database.transaction() as session:
+            closed = await self.closed(session, subject.lower(), epoch)
+            account = SYSTEM_ACCOUNT if closed is None else closed.account
+            fields = {"subject": subject.lower(), "epoch": epoch, "policy_id": policy, "job": job, "reason": code}
+            await self._journal.record(session, account, "var.failed", fields, actor=SYSTEM_ACCOUNT, policy=policy)
+
     async def _record(
         self, session: AsyncSession, about: Attestation, event: str, fields: Mapping[str, object]
     ) -> None:

@@ -85,19 +85,26 @@ async def test_a_model_is_voted_into_production_and_not_a_step_earlier(
     local.transact("RefiGovernor", "castVote", *vote_arguments(proposal, "for"))
     async with database.transaction() as session:
         with pytest.raises(Conflict, match="active"):
-            await service.queue(session, model.sha256)
+            await service.queue(session, model.sha256, "operator")
     wait(local, VOTING_PERIOD)
     async with database.transaction() as session:
-        await service.queue(session, model.sha256)
+        await service.queue(session, model.sha256, "operator")
     assert await now(model) == (ModelState.PROPOSED, ProposalState.QUEUED)
     async with database.transaction() as session:
         with pytest.raises(Conflict, match="TimelockUnexpectedOperationState"):
-            await service.execute(session, model.sha256)
+            await service.execute(session, model.sha256, "operator")
     wait(local, TIMELOCK_DELAY)
     async with database.transaction() as session:
-        await service.execute(session, model.sha256)
+        await service.execute(session, model.sha256, "operator")
     assert await now(model) == (ModelState.PRODUCTION, ProposalState.EXECUTED)
-    assert [event for event in journal.events() if event.startswith("model.")] == ["model.proposed", "model.production"]
+    assert [event for event in journal.events() if not event.startswith("artifact.")] == [
+        "model.proposed",
+        "proposal.pending",
+        "proposal.queued",
+        "proposal.executed",
+        "model.production",
+    ]
+    assert int(journal.records[-2].fields["votes_for"]) > int(journal.records[-2].fields["votes_against"])
 
 
 async def test_a_submission_whose_answer_was_lost_is_found_in_the_registry(database: Database, chain: RpcChain) -> None:

@@ -27,6 +27,9 @@ OPERATOR = Caller(1, "0x" + "11" * 20, "operator-pseudonym", frozenset({Role.TRA
 TRADER = Caller(2, "0x" + "22" * 20, "trader-pseudonym", frozenset({Role.TRADER}))
 
 
+WAY_INTO_PRODUCTION = ["model.proposed", "proposal.queued", "proposal.executed", "model.production"]
+
+
 class Registry:
     """ModelRegistry and RefiGovernor as far as one model is concerned."""
 
@@ -37,6 +40,7 @@ class Registry:
         chain.answer("ModelRegistry", "propose", self._propose)
         chain.answer("ModelRegistry", "modelOf", lambda digest: tuple(self.models[digest]))
         chain.answer("RefiGovernor", "state", self._state)
+        chain.answer("RefiGovernor", "proposalVotes", lambda _number: (0, 10**18, 0))
         chain.answer("RefiGovernor", "queue", lambda *_: self._settle(ProposalState.QUEUED))
         chain.answer("RefiGovernor", "execute", lambda *_: self._settle(ProposalState.EXECUTED))
 
@@ -90,8 +94,8 @@ class World:
         self.store = FakeStore()
         self.keeper = SomeKeeper()
         self.journal = FakeJournal()
-        artifacts = ArtifactService(self.store, self.journal, FakeClock())
-        self.service = ModelService(self.chain, self.registry, artifacts, self.keeper, self.journal, FakeClock())
+        self.artifacts = ArtifactService(self.store, self.journal, FakeClock())
+        self.service = ModelService(self.chain, self.registry, self.artifacts, self.keeper, self.journal, FakeClock())
 
     async def submit(self, **changed: bytes) -> GovernedModel:
         """Submit the sample model."""
@@ -100,7 +104,7 @@ class World:
 
     def model_events(self) -> list[str]:
         """Return what was logged about models."""
-        return [event for event in self.journal.events() if event.startswith("model.")]
+        return [event for event in self.journal.events() if event.startswith(("model.", "proposal."))]
 
 
 @pytest.fixture
@@ -110,6 +114,8 @@ def world(database: Database) -> World:
 
 async def test_a_submission_pins_every_file_and_proposes_the_model_on_chain(world: World) -> None:
     model = await world.submit()
+    assert world.journal.records[-1].actor == "operator-pseudonym"
+    await world.artifacts.retry_pending(world.database)
     assert {file_cid(content) for content in files().values()} == world.store.pins
     role, contract, function, arguments = world.chain.sent[0]
     assert (role, contract, function) == (KeyRole.OPERATOR, "ModelRegistry", "propose")
@@ -118,7 +124,6 @@ async def test_a_submission_pins_every_file_and_proposes_the_model_on_chain(worl
     assert arguments[3] == file_cid(files()["report.json"])
     assert model.state is ModelState.PROPOSED
     assert world.model_events() == ["model.proposed"]
-    assert world.journal.records[-1].actor == "operator-pseudonym"
 
 
 async def test_the_proposal_approves_and_promotes_this_model(world: World) -> None:
@@ -158,6 +163,7 @@ async def test_files_that_make_no_working_model_are_never_published(world: World
     world.keeper.broken = True
     with pytest.raises(Invalid, match="do not fit"):
         await world.submit()
+    await world.artifacts.retry_pending(world.database)
     assert world.store.pins == set()
     assert world.chain.sent == []
 
@@ -184,13 +190,13 @@ async def test_nothing_is_queued_before_the_vote_succeeds_or_executed_before_it_
     sha256 = (await world.submit()).sha256
     async with world.database.transaction() as session:
         with pytest.raises(Conflict, match="not sent yet"):
-            await world.service.queue(session, sha256)
+            await world.service.queue(session, sha256, "operator")
         world.registry.proposal = ProposalState.ACTIVE
         with pytest.raises(Conflict, match="active"):
-            await world.service.queue(session, sha256)
+            await world.service.queue(session, sha256, "operator")
         world.registry.proposal = ProposalState.SUCCEEDED
         with pytest.raises(Conflict, match="succeeded"):
-            await world.service.execute(session, sha256)
+            await world.service.execute(session, sha256, "operator")
     assert len(world.chain.sent) == 1
 
 
@@ -198,13 +204,13 @@ async def test_the_way_into_production_is_recorded_once(world: World) -> None:
     model = await world.submit()
     world.registry.proposal = ProposalState.SUCCEEDED
     async with world.database.transaction() as session:
-        await world.service.queue(session, model.sha256)
+        await world.service.queue(session, model.sha256, "operator")
         assert await world.service.track(session, model.proposal_id) == (model, ProposalState.QUEUED)
-        await world.service.execute(session, model.sha256)
+        await world.service.execute(session, model.sha256, "operator")
         seen, proposal = await world.service.refresh(session, model.sha256)
     assert (seen.state, proposal) == (ModelState.PRODUCTION, ProposalState.EXECUTED)
     assert world.chain.sent[-1][3] == settle_arguments(model.proposal)
-    assert world.model_events() == ["model.proposed", "model.production"]
+    assert world.model_events() == WAY_INTO_PRODUCTION
 
 
 async def test_a_revocation_on_chain_is_seen_and_recorded(world: World) -> None:
@@ -213,6 +219,21 @@ async def test_a_revocation_on_chain_is_seen_and_recorded(world: World) -> None:
     async with world.database.transaction() as session:
         await world.service.refresh(session, model.sha256)
     assert world.model_events() == ["model.proposed", "model.revoked"]
+
+
+async def test_what_the_dao_does_is_followed_without_being_asked(world: World) -> None:
+    model = await world.submit()
+    assert await world.service.follow(world.database) == 0
+    for state in (ProposalState.ACTIVE, ProposalState.ACTIVE, ProposalState.DEFEATED):
+        world.registry.proposal = state
+        await world.service.follow(world.database)
+    assert world.model_events() == ["model.proposed", "proposal.active", "proposal.defeated"]
+    assert world.journal.records[-1].fields["votes_for"] == str(10**18)
+    world.registry.models[bytes.fromhex(model.sha256)][0] = ModelState.REVOKED
+    assert await world.service.follow(world.database) == 1
+    world.registry.proposal = ProposalState.EXPIRED
+    assert await world.service.follow(world.database) == 0, "nothing moves a revoked model"
+    assert world.model_events()[-1] == "model.revoked"
 
 
 async def test_unknown_models_and_proposals_are_not_found(world: World) -> None:
@@ -230,7 +251,7 @@ async def test_an_operator_submits_over_http_and_gets_what_a_wallet_signs(world:
     async with client_of(app) as client:
         made = await client.post("/governance/models", json=body)
         sha256 = made.json()["sha256"]
-        world.registry.models[bytes.fromhex(sha256)][0] = ModelState.PRODUCTION
+        world.registry.models[bytes.fromhex(sha256)][0] = ModelState.APPROVED
         shown = (await client.get(f"/governance/models/{sha256}")).json()
         listed = (await client.get("/governance/models")).json()
         world.registry.proposal = ProposalState.SUCCEEDED
@@ -241,10 +262,10 @@ async def test_an_operator_submits_over_http_and_gets_what_a_wallet_signs(world:
     assert made.status_code == 201
     assert made.json()["proposal"] == proposal_answer(model.proposal)
     assert made.json()["torchscript_cid"] == file_cid(b"scripted")
-    assert (shown["state"], shown["proposal_state"]) == ("production", None)
+    assert (shown["state"], shown["proposal_state"]) == ("approved", None)
     assert [item["sha256"] for item in listed["items"]] == [sha256]
     assert (queued.status_code, executed.status_code) == (200, 200)
-    assert world.model_events() == ["model.proposed", "model.production"]
+    assert world.model_events() == [*WAY_INTO_PRODUCTION[:2], "model.approved", *WAY_INTO_PRODUCTION[2:]]
 
 
 async def test_nobody_but_an_operator_submits_or_relays(world: World) -> None:

@@ -17,16 +17,16 @@ from agents.export import save_model
 from agents.features import FEATURE_SCHEMA, Normaliser
 from agents.model import Model
 from agents.networks import QNetwork
-from backend.accounts.repository import open_account
+from backend.accounts.repository import account_by_pseudonym, open_account
 from backend.accounts.types import Caller, Role
 from backend.adapters.broker.paper import PaperBroker, PaperRates
 from backend.adapters.clock.replay import ReplayClock
 from backend.adapters.market_data.replay import ReplayMarketData
 from backend.compliance.service import ComplianceGate
 from backend.decisions.service import DecisionService, Intent, ModelStore, PersonIntent
-from backend.execution.service import ExecutionService
+from backend.execution.service import ExecutionService, ReconciliationService
 from backend.kernel.clock import close_of
-from backend.kernel.errors import Unavailable
+from backend.kernel.errors import NotFound, Unavailable
 from backend.kit.db import Database
 from backend.market.service import MarketService
 from backend.pipeline.stages import Stages, Submission, run
@@ -126,6 +126,17 @@ class MoodyBroker:
         return self.told(list(await self.paper.executions(day)))
 
 
+class Directory:
+    """Finds accounts by their names in the log."""
+
+    async def find(self, session: AsyncSession, *, pseudonym: str) -> Caller:
+        """Return an account."""
+        account = await account_by_pseudonym(session, pseudonym)
+        if account is None:
+            raise NotFound("no such account")
+        return Caller(account.id, account.address, pseudonym, frozenset({Role.TRADER}))
+
+
 class House:
     """Every room, and one trader who is old enough and reviewed unless a test wants otherwise."""
 
@@ -154,6 +165,9 @@ class House:
         rates = PaperRates(Decimal("0.0002"), Decimal("0.0005"))
         self.broker = MoodyBroker(PaperBroker(self.market.price, rates, self.clock))
         self.execution = ExecutionService(self.broker, self.risk, self.decisions, self.journal, initial_cash)
+        self.reconciliation = ReconciliationService(
+            self.broker, self.execution, Directory(), self.switch, self.journal, self.clock
+        )
         self.stages = Stages(
             self.decisions, self.compliance, self.risk, self.execution, self.journal, len(self.market.universe())
         )
