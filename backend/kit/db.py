@@ -1,19 +1,23 @@
 """One engine, one transaction a request or task; nobody else commits."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import cache
+from itertools import count
 from sqlite3 import OperationalError
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, MetaData, event
+from sqlalchemy import Connection, DateTime, Dialect, MetaData, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
 from backend.kernel.errors import Unavailable
+from backend.kit.deferred import DeferringSession, watch
 from backend.kit.sqlite import Driver
 
 NAMING = {
@@ -75,7 +79,8 @@ class Database:
             event.listen(self._reader.sync_engine, "begin", _make_read_only)
         # SQLite has one writer: waiting here is fair, and no connection is held meanwhile.
         self._writers = asyncio.Semaphore(1) if sqlite else None
-        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        watch(self.engine.sync_engine)
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, sync_session_class=DeferringSession)
         self._reading = async_sessionmaker(self._reader, expire_on_commit=False)
 
     @asynccontextmanager
@@ -130,3 +135,15 @@ def insert_once(session: AsyncSession, model: type[Base]) -> postgresql.Insert |
     if session.get_bind().dialect.name == "postgresql":
         return postgresql.insert(model).on_conflict_do_nothing()
     return sqlite.insert(model).on_conflict_do_nothing()
+
+
+def execute_many(connection: Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Run one statement, its places marked by "?", for rows of plain values that the driver takes as they are."""
+    if rows:
+        connection.exec_driver_sql(_numbered(sql) if connection.dialect.name == "postgresql" else sql, list(rows))
+
+
+@cache
+def _numbered(sql: str) -> str:
+    numbers = count(1)
+    return re.sub(r"\?", lambda _: f"${next(numbers)}", sql)

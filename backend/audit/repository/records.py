@@ -1,42 +1,102 @@
 """The queries of the records and of the accounts that they belong to; the transaction is the caller's."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.models import AccountRow, RecordRow
 from backend.audit.types import GENESIS, Head, StoredRecord
-from backend.kit.db import insert_once
+from backend.kit.db import execute_many, insert_once
+from backend.kit.deferred import BESIDE, defer, deferred_in
+
+Row = tuple[Any, ...]
+_INSERT = """
+INSERT INTO audit_records
+    (id, account, seq, event, commitment, prev, salt, fields, ts_recorded, epoch, erased)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_MOVE_HEAD = "UPDATE audit_accounts SET seq = ?, head = ?, ts_recorded = ? WHERE account = ?"
+_ACCOUNT = inspect(AccountRow).local_table
+# No record of an account waits before its head is read.
+_HEAD = select(_ACCOUNT.c.account, _ACCOUNT.c.seq, _ACCOUNT.c.head, _ACCOUNT.c.ts_recorded).execution_options(
+    **{BESIDE: True}
+)
+_LAST_ID = select(func.coalesce(func.max(RecordRow.id), 0))
+_NEXT_ID = text("SELECT nextval(pg_get_serial_sequence('audit_records', 'id'))")
 
 
-async def lock_head(session: AsyncSession, account: str) -> Head:
+class Chains:
+    """The chains that a session's transaction holds, and the records that it adds to them."""
+
+    tables = (AccountRow.__tablename__, RecordRow.__tablename__)
+
+    def __init__(self, heads: Mapping[str, Head], changed: Iterable[str] = (), rows: Iterable[Row] = ()) -> None:
+        self.heads = dict(heads)
+        self.next_id: int | None = None
+        self.system_account: str | None = None
+        self._changed = set(changed)
+        self._rows = list(rows)
+
+    def add(self, head: Head, record: Row) -> None:
+        """Let a record wait that ends its account's chain."""
+        self.heads[head.account] = head
+        self._changed.add(head.account)
+        self._rows.append(record)
+
+    def copy(self) -> Self:
+        """Return the same as of now."""
+        same = type(self)(self.heads, self._changed, self._rows)
+        same.next_id, same.system_account = self.next_id, self.system_account
+        return same
+
+    def write(self, connection: Connection) -> None:
+        """Write the records that wait, and the accounts' new ends."""
+        rows, heads = self._rows, [self.heads[account] for account in sorted(self._changed)]
+        self._rows, self._changed = [], set()
+        execute_many(connection, _INSERT, rows)
+        ends = [(head.seq, head.commitment, head.ts_recorded, head.account) for head in heads]
+        execute_many(connection, _MOVE_HEAD, ends)
+
+
+async def chains_of(session: AsyncSession) -> Chains:
+    """Return the chains that the session's transaction holds."""
+    found: Chains | None = deferred_in(session.sync_session)
+    if found is None:
+        found = Chains({})
+        await session.connection()
+        defer(session.sync_session, found)
+    return found
+
+
+async def lock_head(session: AsyncSession, chains: Chains, account: str) -> Head:
     """Return where the account's chain stands, its row locked until the transaction ends; start an account at zero."""
-    query = (
-        select(AccountRow.account, AccountRow.seq, AccountRow.head, AccountRow.ts_recorded)
-        .where(AccountRow.account == account)
-        .with_for_update()
-    )
+    if account in chains.heads:
+        return chains.heads[account]
+    query = _HEAD.where(_ACCOUNT.c.account == account).with_for_update()
     row = (await session.execute(query)).one_or_none()
     if row is None:
         await session.execute(
-            insert_once(session, AccountRow).values(account=account, seq=0, head=GENESIS, ts_recorded="")
+            insert_once(session, AccountRow)
+            .values(account=account, seq=0, head=GENESIS, ts_recorded="")
+            .execution_options(**{BESIDE: True})
         )
         row = (await session.execute(query)).one()
-    return Head(*row)
+    chains.heads[account] = Head(*row)
+    return chains.heads[account]
 
 
-async def append(session: AsyncSession, head: Head, record: Mapping[str, Any]) -> int:
-    """Add a record at the end of its account's chain and return its id."""
-    row = (await session.execute(insert(RecordRow).values(**record, erased=False).returning(RecordRow.id))).scalar_one()
-    await session.execute(
-        update(AccountRow)
-        .where(AccountRow.account == head.account)
-        .values(seq=head.seq, head=head.commitment, ts_recorded=head.ts_recorded)
-    )
-    return row
+async def next_record_id(session: AsyncSession, chains: Chains) -> int:
+    """Return the id of the record to come, above every one that its account has."""
+    if session.get_bind().dialect.name == "postgresql":
+        return int((await session.execute(_NEXT_ID)).scalar_one())
+    # The one writer of SQLite holds the lock: nobody else counts meanwhile.
+    if chains.next_id is None:
+        chains.next_id = (await session.execute(_LAST_ID)).scalar_one()
+    chains.next_id += 1
+    return chains.next_id
 
 
 async def record_at(session: AsyncSession, index: int) -> StoredRecord | None:

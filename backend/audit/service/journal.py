@@ -40,10 +40,11 @@ class AuditJournal:
         """Add a record to the account's chain and return its place and commitment."""
         if taken := OWN_FIELDS & fields.keys():
             raise Invalid(f"the journal itself writes {', '.join(sorted(taken))}")
+        chains = await records.chains_of(session)
         if account == SYSTEM_ACCOUNT:
-            account = await tree.system_account(session)
+            chains.system_account = account = chains.system_account or await tree.system_account(session)
         decode_bytes(account, ACCOUNT_BYTES)
-        head = await records.lock_head(session, account)
+        head = await records.lock_head(session, chains, account)
         happened = ts_event or self._clock.business()
         # A clock that was set back must not turn the account's history round.
         recorded = max(time_string(self._clock.wall()), head.ts_recorded)
@@ -62,20 +63,22 @@ class AuditJournal:
         salt = secrets.token_bytes(32)
         commitment = commit(whole, salt)
         entry_text(commitment, event)
-        record_id = await records.append(
-            session,
+        record_id = await records.next_record_id(session, chains)
+        chains.add(
             Head(account, head.seq + 1, commitment, recorded),
-            {
-                "account": account,
-                "seq": head.seq + 1,
-                "event": event,
-                "commitment": commitment,
-                "prev": head.commitment,
-                "salt": salt,
-                "fields": canonical_json(whole).decode(),
-                "ts_recorded": recorded,
-                "epoch": epoch_of(happened),
-            },
+            (
+                record_id,
+                account,
+                head.seq + 1,
+                event,
+                commitment,
+                head.commitment,
+                salt,
+                canonical_json(whole).decode(),
+                recorded,
+                epoch_of(happened),
+                False,
+            ),
         )
         return Recorded(record_id, account, head.seq + 1, commitment)
 
