@@ -7,12 +7,14 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from backend.artifacts.schemas import ArtifactOut, ArtifactsOut
 from backend.artifacts.service import ArtifactService
 from backend.artifacts.types import Pin
+from backend.kit.db import Database
 from backend.kit.deps import Reading, provided
 from backend.kit.pagination import Paging
 
 router = APIRouter(prefix="/artifacts", tags=["artifacts"])
 
 Artifacts = Annotated[ArtifactService, Depends(provided(ArtifactService))]
+Data = Annotated[Database, Depends(provided(Database))]
 Cid = Annotated[str, Path(pattern="^b[a-z2-7]{58}$")]
 Kind = Annotated[str | None, Query(pattern="^[!-~]{1,64}$")]
 
@@ -25,9 +27,9 @@ async def list_artifacts(session: Reading, artifacts: Artifacts, paging: Paging,
 
 
 @router.get("/{cid}", response_class=Response)
-async def artifact(cid: Cid, session: Reading, artifacts: Artifacts) -> Response:
+async def artifact(cid: Cid, database: Data, artifacts: Artifacts) -> Response:
     """Return the bytes behind a CID, checked against it."""
-    pin, content = await artifacts.content(session, cid)
+    pin, content = await artifacts.content(database, cid)
     headers = {
         "ETag": f'"{pin.cid}"',
         "Cache-Control": "public, max-age=31536000, immutable",
@@ -47,4 +49,5 @@ def _artifact(pin: Pin) -> ArtifactOut:
         state=pin.state,
         profile=pin.profile,
         created_at=pin.created_at,
+        attempts=pin.attempts,
     )

@@ -23,5 +23,6 @@ class PinRow(Base):
     state: Mapped[str] = mapped_column(String(8), index=True)
     profile: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    attempts: Mapped[int] = mapped_column(BigInteger)
     # Megabytes that no listing needs: asked for by name only
     content: Mapped[bytes | None] = deferred(mapped_column(LargeBinary), raiseload=True)

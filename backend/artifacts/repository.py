@@ -24,6 +24,7 @@ async def promise(session: AsyncSession, cid: str, kind: str, content: bytes, no
         "state": PinState.PENDING.value,
         "profile": PROFILE,
         "created_at": now,
+        "attempts": 0,
         "content": content,
     }
     await session.execute(insert_once(session, PinRow).values(**values))
@@ -43,9 +44,21 @@ async def held_content(session: AsyncSession, cid: str) -> bytes | None:
 
 
 async def pending_cids(session: AsyncSession, limit: int) -> Sequence[str]:
-    """Return the artifacts that the store does not keep yet, oldest first."""
-    query = select(PinRow.cid).where(PinRow.state == PinState.PENDING).order_by(PinRow.id).limit(limit)
+    """Return the artifacts that the store does not keep yet, least often tried first, then oldest first."""
+    query = (
+        select(PinRow.cid)
+        .where(PinRow.state == PinState.PENDING)
+        # One that the store always chokes on must not stand in the others' way.
+        .order_by(PinRow.attempts, PinRow.id)
+        .limit(limit)
+    )
     return (await session.scalars(query)).all()
+
+
+async def count_attempt(session: AsyncSession, cid: str) -> None:
+    """Note that the store did not take an artifact."""
+    query = update(PinRow).where(PinRow.cid == cid).values(attempts=PinRow.attempts + 1)
+    await session.execute(query.execution_options(synchronize_session=False))
 
 
 async def settle(session: AsyncSession, cid: str, state: PinState) -> Pin | None:
@@ -75,4 +88,6 @@ async def page(session: AsyncSession, request: PageRequest, kind: str | None) ->
 
 
 def _pin(row: PinRow) -> Pin:
-    return Pin(row.id, row.cid, row.kind, row.size, row.sha256, PinState(row.state), row.profile, row.created_at)
+    return Pin(
+        row.id, row.cid, row.kind, row.size, row.sha256, PinState(row.state), row.profile, row.created_at, row.attempts
+    )

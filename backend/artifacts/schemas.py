@@ -8,7 +8,7 @@ from backend.artifacts.types import PinState
 
 
 class ArtifactOut(BaseModel):
-    """A published artifact: `profile` says how its CID was made."""
+    """A published artifact: `profile` says how its CID was made, `attempts` how often the store did not take it."""
 
     cid: str
     kind: str
@@ -17,6 +17,7 @@ class ArtifactOut(BaseModel):
     state: PinState
     profile: str
     created_at: datetime
+    attempts: int
 
 
 class ArtifactsOut(BaseModel):

@@ -15,7 +15,7 @@ class PinState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A published artifact: its CID under the profile, size in bytes, sha256 in hex."""
+    """A published artifact: its CID under the profile, size in bytes, sha256 in hex, times that the store failed."""
 
     id: int
     cid: str
@@ -25,3 +25,4 @@ class Pin:
     state: PinState
     profile: str
     created_at: datetime
+    attempts: int

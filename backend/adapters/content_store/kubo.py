@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import ipfshttpclient
 from ipfshttpclient.exceptions import Error, ErrorResponse
+from ipfshttpclient.exceptions import TimeoutError as Silence
 from urllib3.exceptions import HTTPError
 
 from backend.adapters.content_store.bounds import MIN_BYTES_A_SECOND, AnswerGuard, Asker
@@ -138,7 +139,7 @@ class KuboStore:
             if _is_absence(message):
                 raise NotFound("no such content") from error
             raise Unavailable(f"the IPFS node refuses: {message}") from error
-        except TimeoutError as error:
+        except (TimeoutError, Silence) as error:
             raise Unavailable("the IPFS node is too slow") from error
         except (Error, *MALFORMED) as error:
             raise Unavailable(f"the IPFS node does not answer: {type(error).__name__}") from error

@@ -1,6 +1,9 @@
 """A content store that can be told to misbehave."""
 
-from backend.kernel.cid import file_cid
+import asyncio
+
+from backend.kernel.car import archived_file, car_archive
+from backend.kernel.cid import file_blocks, file_cid
 from backend.kernel.errors import Invalid, NotFound, Unavailable
 
 
@@ -14,9 +17,22 @@ class FakeStore:
         self.wrong_name = False
         self.wrong_bytes = False
         self.refusing = False
+        self.choking_on: set[bytes] = set()
+        self.holding = False
+        self.asked = 0
+        self._go = asyncio.Event()
+
+    def let_go(self) -> None:
+        """Answer whoever is held up, and everybody after them."""
+        self._go.set()
 
     async def put(self, content: bytes) -> str:
         """Keep the content."""
+        self.asked += 1
+        if self.holding:
+            await self._go.wait()
+        if content in self.choking_on:
+            raise Unavailable("the store does not answer")
         self._answering()
         if self.refusing:
             raise Invalid("too large for this store")
@@ -39,6 +55,15 @@ class FakeStore:
         """Tell whether the content is kept."""
         self._answering()
         return cid in self.kept
+
+    async def archive(self, cid: str) -> bytes:
+        """Return the content in an archive."""
+        blocks = file_blocks(await self.get(cid))
+        return car_archive(blocks[-1].cid, blocks)
+
+    async def load_archive(self, archive: bytes) -> str:
+        """Keep an archive's file."""
+        return await self.put(archived_file(archive)[1])
 
     def _answering(self) -> None:
         if self.down:
