@@ -73,31 +73,31 @@ class Site:
         """Give the connections back."""
         self._client.close()
 
-    def get(self, path: str, limit: int, **query: object) -> Reply:
-        """Read up to `limit` bytes; raise Unavailable for all that is neither an answer nor a refusal."""
+    def get(self, path: str, most: int, /, **query: object) -> Reply:
+        """Read up to `most` bytes; raise Unavailable for all that is neither an answer nor a refusal."""
         if self._sign_in is not None and not self._token:
             self._token = self._sign_in()
-        reply = self._get(path, limit, query)
+        reply = self._get(path, most, query)
         if reply.status == httpx.codes.UNAUTHORIZED and self._sign_in is not None:
             self._token = self._sign_in()
-            reply = self._get(path, limit, query)
+            reply = self._get(path, most, query)
         return reply
 
-    def expect(self, path: str, limit: int, **query: object) -> Reply:
+    def expect(self, path: str, most: int, /, **query: object) -> Reply:
         """Read what must be there; raise Unavailable where it is refused."""
-        reply = self.get(path, limit, **query)
+        reply = self.get(path, most, **query)
         if not reply.ok:
             raise Unavailable(reply.said)
         return reply
 
-    def _get(self, path: str, limit: int, query: Mapping[str, object]) -> Reply:
+    def _get(self, path: str, most: int, query: Mapping[str, object]) -> Reply:
         url = self.base_url + path
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         parameters = {name: str(value) for name, value in query.items()}
         try:
             with self._client.stream("GET", url, params=parameters, headers=headers) as response:
                 self._require_answer(url, response)
-                return Reply(url, response.status_code, self._read(url, response, limit), dict(response.headers))
+                return Reply(url, response.status_code, self._read(url, response, most), dict(response.headers))
         except (httpx.HTTPError, httpx.InvalidURL) as silence:
             raise Unavailable(f"{url} does not answer: {silence or type(silence).__name__}") from silence
 
@@ -108,12 +108,12 @@ class Site:
         if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR or response.status_code == 429:
             raise Unavailable(f"{url} answers with status {response.status_code}")
 
-    def _read(self, url: str, response: httpx.Response, limit: int) -> bytes:
+    def _read(self, url: str, response: httpx.Response, most: int) -> bytes:
         content, deadline = bytearray(), time.monotonic() + 4 * self._seconds
         for piece in response.iter_raw(64 * KIB):
             content += piece
-            if len(content) > limit:
-                raise Unavailable(f"{url} answers with more than {limit} bytes")
+            if len(content) > most:
+                raise Unavailable(f"{url} answers with more than {most} bytes")
             if time.monotonic() > deadline:
                 raise Unavailable(f"{url} answers too slowly")
         return bytes(content)

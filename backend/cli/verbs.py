@@ -27,6 +27,13 @@ def model_hash(sha256: str) -> str:
     return sha256
 
 
+Account = Annotated[str, typer.Argument(help="me, or for a regulator a pseudonym or a wallet.")]
+Api = Annotated[str, typer.Option(help="The platform's address; else the one that runs here.")]
+Network = Annotated[str, typer.Option(help="A network of deployments/, e.g. local.")]
+Contract = Annotated[str, typer.Option(help="The AuditAnchor that you trust.")]
+ChainId = Annotated[int, typer.Option(help="Its chain id.")]
+Rpcs = Annotated[list[str] | None, typer.Option(help="A JSON-RPC URL; several are compared.")]
+WalletKey = Annotated[Path, typer.Option("--wallet", help="A file with the wallet's key that signs in.")]
 Address = Annotated[str, typer.Argument(help="A wallet, 0x and 40 hex digits.", callback=wallet)]
 
 
@@ -38,6 +45,7 @@ def group(name: str, text: str) -> typer.Typer:
 
 
 log = group("log", "Read the audit log.")
+audit = group("audit", "Check what the platform discloses; nothing that it says is trusted.")
 agent = group("agent", "Train agents and look at models.")
 risk = group("risk", "Look at an account's risk.")
 zk = group("zk", "Keys and circuits of the VaR proof.")
@@ -93,26 +101,79 @@ def log_checkpoint() -> None:
     typer.echo(with_platform(work), nl=False)
 
 
-@log.command("prove")
-def log_prove(index: Annotated[int, typer.Argument(min=0, help="The entry's place in the log.")]) -> None:
-    """Print an entry with its proof of inclusion in the newest checkpoint, checked before it is printed."""
-    from backend.audit.service import LogReader
-    from backend.cli.session import with_platform
-    from backend.kernel.canonical import encode_bytes
-    from backend.kernel.errors import Tampered
-    from backend.kernel.merkle import leaf_hash, verify_inclusion
+@audit.command("prove")
+def audit_prove(
+    index: Annotated[int, typer.Argument(min=0, help="The entry's place in the log.")],
+    out: Annotated[Path | None, typer.Option(help="Write the pack to this file.")] = None,
+    api: Api = "",
+    network: Network = "",
+    contract: Contract = "",
+    chain_id: ChainId = 0,
+    rpc: Rpcs = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch the public pack of an entry and check it."""
+    from backend.cli.audit.access import Names
+    from backend.cli.audit.prove import prove
 
-    async def work(platform: Any) -> dict[str, Any]:
-        reader = platform.service(LogReader)
-        async with platform.database.reading() as session:
-            head = await reader.checkpoint(session)
-            entry, path = await reader.entry(session, index), await reader.inclusion(session, index, head.size)
-        if not verify_inclusion(leaf_hash(entry.encode()), index, head.size, path, head.root):
-            raise Tampered(f"entry {index} is not in the tree that the checkpoint signs")
-        steps = [encode_bytes(step) for step in path]
-        return {"index": index, "entry": entry, "size": head.size, "root": encode_bytes(head.root), "inclusion": steps}
+    names = Names(network, contract, chain_id, tuple(rpc or ()))
+    raise typer.Exit(prove(index, out, api, names, as_json=as_json))
 
-    show(with_platform(work))
+
+@audit.command("completeness")
+def audit_completeness(
+    account: Account,
+    wallet_key: WalletKey,
+    api: Api = "",
+    network: Network = "",
+    contract: Contract = "",
+    chain_id: ChainId = 0,
+    rpc: Rpcs = None,
+    as_json: Json = False,
+) -> None:
+    """Check that nothing of an account was left out: no gap, no cut tail, no fork."""
+    from backend.cli.audit.access import Names
+    from backend.cli.audit.completeness import audit_completeness as examine
+
+    names = Names(network, contract, chain_id, tuple(rpc or ()))
+    raise typer.Exit(examine(account, api, wallet_key, names, as_json=as_json))
+
+
+@audit.command("export")
+def audit_export(
+    out: Annotated[Path, typer.Option(help="A folder; the same command goes on after a stop.")],
+    wallet_key: WalletKey,
+    account: Annotated[str, typer.Option(help="Whose records: me, or for a regulator a pseudonym or wallet.")] = "me",
+    api: Api = "",
+    network: Network = "",
+    contract: Contract = "",
+    chain_id: ChainId = 0,
+    as_json: Json = False,
+) -> None:
+    """Write an account's records as evidence packs, each verified."""
+    from backend.cli.audit.access import Names
+    from backend.cli.audit.export import export
+
+    raise typer.Exit(export(account, out, api, wallet_key, Names(network, contract, chain_id), as_json=as_json))
+
+
+@audit.command("log")
+def audit_log(
+    folder: Annotated[Path | None, typer.Argument(help="A folder of daily log bundles; else the served log.")] = None,
+    api: Api = "",
+    log_key: Annotated[str, typer.Option(help="The log's verifier key; else the one shown is taken.")] = "",
+    network: Network = "",
+    contract: Contract = "",
+    chain_id: ChainId = 0,
+    rpc: Rpcs = None,
+    as_json: Json = False,
+) -> None:
+    """Recompute every leaf and every root of the log; check signatures and anchors."""
+    from backend.cli.audit.access import Names
+    from backend.cli.audit.log import audit_log as examine
+
+    names = Names(network, contract, chain_id, tuple(rpc or ()))
+    raise typer.Exit(examine(folder, api, log_key, names, as_json=as_json))
 
 
 @agent.command("train")

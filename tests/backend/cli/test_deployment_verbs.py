@@ -18,7 +18,7 @@ VERBS: Mapping[str, list[str]] = {
     "upgrade": ["db", "upgrade"],
     "upgrade again": ["db", "upgrade"],
     "checkpoint of an empty log": ["log", "checkpoint"],
-    "proof in an empty log": ["log", "prove", "0"],
+    "proof in an empty log": ["audit", "prove", "0"],
     "anchor without a chain": ["anchor"],
     "compliance without contracts": ["compliance", "check", WALLET],
     "stranger's risk": ["risk", "var", WALLET],
@@ -71,7 +71,7 @@ def test_a_database_without_a_schema_is_told_with_its_remedy(answers: Mapping[st
 
 def test_an_empty_log_has_no_checkpoint_and_no_proof(answers: Mapping[str, Answer]) -> None:
     assert answers["checkpoint of an empty log"].is_one_line(1, "no such checkpoint")
-    assert answers["proof in an empty log"].is_one_line(1, "no such checkpoint")
+    assert answers["proof in an empty log"].is_one_line(1, "the log has no entry 0")
 
 
 def test_what_needs_the_chain_names_what_is_missing(answers: Mapping[str, Answer]) -> None:

@@ -1,0 +1,87 @@
+"""`refi audit completeness`: whether everything of an account was disclosed, up to the newest anchor."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from backend.cli.audit.access import Names, OnChain, granted, listed_anchors, platform, signed_in
+from backend.cli.audit.pages import account_path, pages
+from backend.cli.audit.shown import progress, show_findings
+from backend.cli.site import MIB, Site
+from backend.kernel.errors import Conflict, Unavailable
+from backend.transparency.engine.completeness import ALL_HEADS, ANCHORS, HEADS, ON_CHAIN, PAGES, Completeness
+from backend.transparency.engine.findings import Finding
+
+HEADS_BYTES = 256 * MIB
+
+
+def audit_completeness(account: str, api: str, wallet: Path, names: Names, *, as_json: bool) -> int:
+    """Fetch everything about an account, check it, and print what was found."""
+    account_path(account)
+    site = signed_in(platform(api), wallet)
+    audit, chain = Completeness(), OnChain(names.trusted(), names.rpc)
+    listed = listed_anchors(site)
+    identity = bytes.fromhex(str(listed[0]["log_id"])[2:]) if listed else bytes(32)
+    # The chain first: anchors that come while the pages are read are not asked for.
+    on_chain, required = _count(chain, identity)
+    for anchor in listed:
+        _taken(audit, ANCHORS, partial(audit.add_anchor, anchor))
+    heads = granted(site.get(f"{account_path(account)}/heads", HEADS_BYTES)).document()
+    _taken(audit, HEADS, partial(audit.add_heads, heads))
+    _read_pages(site, account, names, audit)
+    _read_all_heads(site, audit)
+    findings = audit.findings(max(required, len(listed)))
+    findings.append(on_chain or _compared(chain, identity, audit))
+    facts = {"account": audit.account, "records": len(audit.indices), "anchors": len(audit.anchors)}
+    return show_findings(findings, facts, as_json=as_json)
+
+
+def _read_pages(site: Site, account: str, names: Names, audit: Completeness) -> None:
+    due = max((head.count for head in audit.shown.values()), default=0)
+    with progress() as bar:
+        task = bar.add_task("records", total=due or None)
+        try:
+            for page in pages(site, account, names.trusted()):
+                _taken(audit, PAGES, partial(audit.add_page, page.pack, page.refused))
+                bar.update(task, completed=len(audit.indices))
+        except Conflict as wrong:
+            audit.faults.add(PAGES, wrong.detail)
+
+
+def _read_all_heads(site: Site, audit: Completeness) -> None:
+    for index in sorted(audit.anchors):
+        reply = site.get(f"/api/v1/evidence/heads/{index}", HEADS_BYTES)
+        if reply.status == 403:
+            return
+        answer = granted(reply).document()
+        _taken(audit, ALL_HEADS, partial(audit.add_all_heads, index, answer))
+
+
+def _taken(audit: Completeness, check: str, take: Callable[[], object]) -> None:
+    """Take an answer; one of another shape is a fault of the check."""
+    try:
+        take()
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        audit.faults.add(check, f"an answer of another shape: {type(error).__name__} {error}")
+
+
+def _count(chain: OnChain, identity: bytes) -> tuple[Finding | None, int]:
+    if skipped := chain.skipped():
+        return skipped, 0
+    try:
+        return None, chain.count(identity)
+    except Unavailable as silence:
+        return _unreachable(silence), 0
+
+
+def _compared(chain: OnChain, identity: bytes, audit: Completeness) -> Finding:
+    try:
+        words: dict[int, Any] = dict(chain.words(identity, sorted(audit.anchors)))
+    except Unavailable as silence:
+        return _unreachable(silence)
+    return audit.on_chain(words)
+
+
+def _unreachable(silence: Unavailable) -> Finding:
+    return Finding(ON_CHAIN, "skipped", f"unreachable: {silence.detail}", unreachable=True)

@@ -1,0 +1,88 @@
+"""`refi audit export`: an account's records as evidence packs, each whole and verified, to go on with after a stop."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from backend.cli.audit.access import Names, platform, signed_in
+from backend.cli.audit.pages import Page, account_path, pages
+from backend.cli.audit.shown import progress
+from backend.cli.durable import write_durably
+from backend.kernel.errors import Conflict, Invalid
+
+INDEX = "index.json"
+FORMAT = "refi-export/1"
+FILES = "{:04d}.refi.json"
+
+
+class Export:
+    """A folder of packs and the index that lists the finished ones."""
+
+    def __init__(self, folder: Path, account: str) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.index = self._read(account)
+
+    @property
+    def after(self) -> int:
+        """The seq of the last record that is exported."""
+        return int(self.index["files"][-1]["last_seq"]) if self.index["files"] else 0
+
+    def add(self, page: Page) -> None:
+        """Write a verified page, then list it."""
+        seqs, files = page.seqs, self.index["files"]
+        if page.refused:
+            raise Conflict(f"the records after seq {self.after} do not verify: {page.refused}")
+        if seqs != list(range(self.after + 1, self.after + 1 + len(seqs))) or not seqs:
+            raise Conflict(f"the records after seq {self.after} are not the next ones")
+        name = FILES.format(len(files) + 1)
+        write_durably(self._folder / name, page.content, 0o600)
+        digest = sha256(page.content).hexdigest()
+        files.append({"file": name, "sha256": digest, "first_seq": seqs[0], "last_seq": seqs[-1]})
+        write_durably(self._folder / INDEX, json.dumps(self.index, indent=1).encode(), 0o600)
+
+    def _read(self, account: str) -> dict[str, Any]:
+        path = self._folder / INDEX
+        if not path.exists():
+            return {"format": FORMAT, "account": account, "files": []}
+        try:
+            index: dict[str, Any] = json.loads(path.read_text())
+            changed = [one["file"] for one in index["files"] if self._digest(one["file"]) != one["sha256"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise Invalid(f"{path} is no index of an export") from error
+        if index.get("account") != account:
+            raise Invalid(f"{self._folder} holds the export of another account")
+        if changed:
+            raise Conflict(f"{changed[0]} is not the file that was exported: remove {path} to start again")
+        return index
+
+    def _digest(self, name: str) -> str:
+        path = self._folder / Path(name).name
+        return sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+def export(account: str, out: Path, api: str, wallet: Path, names: Names, *, as_json: bool) -> int:
+    """Write an account's records as packs; a later call goes on after the last finished one."""
+    account_path(account)
+    kept = Export(out, account)
+    site, before = signed_in(platform(api), wallet), kept.after
+    ended = False
+    try:
+        with progress() as bar:
+            task = bar.add_task("records", total=None, completed=kept.after)
+            for page in pages(site, account, names.trusted(), kept.after):
+                kept.add(page)
+                bar.update(task, completed=kept.after)
+    except KeyboardInterrupt:
+        ended = True
+    facts = {"ok": not ended, "files": len(kept.index["files"]), "records": kept.after, "new": kept.after - before}
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        typer.echo(f"{facts['records']} records in {facts['files']} packs, {facts['new']} new, all verified: {out}")
+    if ended:
+        typer.echo("stopped: the same command goes on after the last finished pack", err=True)
+    return 1 if ended else 0

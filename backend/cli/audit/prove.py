@@ -1,0 +1,49 @@
+"""`refi audit prove`: the public pack of one entry, checked before it is called a proof."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from backend.cli.audit.access import PACK_BYTES, Names, granted, running_platform
+from backend.cli.audit.shown import show_findings
+from backend.cli.durable import write_durably
+from backend.cli.site import Site
+from backend.transparency.engine.findings import Finding
+from backend.transparency.engine.verifier import verify
+
+
+def prove(index: int, out: Path | None, api: str, names: Names, *, as_json: bool) -> int:
+    """Fetch the pack of an entry, check it, write it where it is asked for."""
+    pack, named = _pack(index, running_platform(api)), names.trusted()
+    report = verify(pack, contract=named.contract, chain_id=named.chain_id, rpc_urls=names.rpc)
+    findings = [
+        Finding(check.name, check.result, check.detail, unreachable=check.detail.startswith("unreachable: "))
+        for check in report.checks
+    ]
+    findings.append(_about(pack, index))
+    facts: dict[str, Any] = {"index": index, "identified": report.identified}
+    if out is not None:
+        write_durably(out, pack)
+        facts["pack"] = str(out)
+    elif as_json:
+        facts["pack"] = json.loads(pack)
+    return show_findings(findings, facts, as_json=as_json)
+
+
+def _about(pack: bytes, index: int) -> Finding:
+    listed = [entry["index"] for entry in json.loads(pack)["entries"]]
+    asked = listed == [index]
+    return Finding("asked entry", "pass" if asked else "fail", f"entry {listed[0]}")
+
+
+def _pack(index: int, api: str) -> bytes:
+    if api:
+        return granted(Site(api).get(f"/api/v1/evidence/{index}", PACK_BYTES)).content
+    from backend.cli.session import with_platform
+    from backend.kernel.canonical import canonical_json
+    from backend.transparency.service import PackBuilder
+
+    async def work(built: Any) -> bytes:
+        return canonical_json(await built.service(PackBuilder).public(index))
+
+    return with_platform(work)

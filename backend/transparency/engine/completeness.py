@@ -1,0 +1,243 @@
+"""Whether everything of an account was disclosed: no gap, no cut tail, no fork (evidence pages, section 5)."""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from backend.kernel.canonical import EncodingError, decode_bytes, parse_canonical
+from backend.kernel.commitment import bind_count, field_bytes
+from backend.kernel.heads import AccountHead, HeadProof, heads_root, verify_head
+from backend.kernel.merkle import leaf_hash, root
+from backend.transparency.engine.findings import Faults, Finding
+from backend.transparency.engine.log_audit import AnchorClaim
+
+CHAINED = frozenset({"account", "event", "prev", "seq"})
+RETAINED = CHAINED | {"epoch", "position_commitment"}
+ERASURE, RECONCILIATION = "erasure", "reconciliation."
+PAGES, LOG, SEQUENCE, PREV, COMMITMENTS = "pages", "one log", "sequence", "prev chain", "commitments"
+HEADS, TAIL, ANCHORS, ALL_HEADS, ON_CHAIN = "heads", "tail", "anchors", "all heads", "anchors on chain"
+
+
+@dataclass(slots=True)
+class Completeness:
+    """An account's disclosures as they come in: first the anchors and heads, then page after page."""
+
+    faults: Faults = field(default_factory=Faults)
+    account: str = ""
+    pages: int = 0
+    indices: list[int] = field(default_factory=list)
+    commitments: list[bytes] = field(default_factory=list)
+    erased: list[int] = field(default_factory=list)
+    erasures: list[int] = field(default_factory=list)
+    reconciliations: list[str] = field(default_factory=list)
+    anchors: dict[int, AnchorClaim] = field(default_factory=dict)
+    shown: dict[int, AccountHead] = field(default_factory=dict)
+    full: int = 0
+    _identity: tuple[str, str, str] | None = None
+    _last_page: Mapping[str, Any] = field(default_factory=dict)
+    _counts: dict[bytes, int] = field(default_factory=dict)
+
+    # --- what comes in
+
+    def add_anchor(self, listed: Mapping[str, Any]) -> AnchorClaim:
+        """Take an anchor that the platform lists."""
+        claim = AnchorClaim.of(listed)
+        known = self.anchors.setdefault(claim.index, claim)
+        self.faults.require(ANCHORS, known == claim, f"anchor {claim.index} is listed in two ways")
+        return claim
+
+    def add_heads(self, answer: Mapping[str, Any]) -> None:
+        """Take the account's heads, one an anchor, each proved to stand in the anchor's heads tree."""
+        self.account = str(answer["account"])
+        before = 0
+        for one in answer["heads"]:
+            claim, proof = self.add_anchor(one["anchor"]), _head_proof(one["heads"])
+            where = f"anchor {claim.index}"
+            self.faults.require(HEADS, proof.head.id == decode_bytes(self.account, 32), f"{where}: another account's")
+            proved = verify_head(proof, claim.head.heads_root)
+            self.faults.require(HEADS, proved, f"{where}: the head is not in the anchored heads tree")
+            fell = f"{where}: {proof.head.count} records, {before} before"
+            self.faults.require(HEADS, proof.head.count >= before, fell)
+            self.faults.require(HEADS, claim.index not in self.shown, f"{where}: two heads")
+            before = proof.head.count
+            self.shown[claim.index] = proof.head
+
+    def add_page(self, pack: Mapping[str, Any], refused: str = "") -> int:
+        """Take a page of records and what the verifier refused of it; return the seq of its last record."""
+        self.pages += 1
+        self.faults.require(PAGES, not refused, f"page {self.pages}: {refused}")
+        anchor = self.add_anchor(pack["anchor"])
+        identity = (str(pack["origin"]), str(pack["log_public_key"]), anchor.log_id.hex())
+        self._identity = self._identity or identity
+        self.faults.require(LOG, identity == self._identity, f"page {self.pages} is of another log")
+        for entry in pack["entries"]:
+            self._add_record(entry)
+        self._last_page = {"heads": pack.get("heads"), "anchor": anchor.index}
+        return len(self.indices)
+
+    def add_all_heads(self, index: int, answer: Mapping[str, Any]) -> None:
+        """Take every account's head at an anchor: unique, sorted, and exactly those behind its heads root."""
+        claim = self.add_anchor(answer["anchor"])
+        heads = [
+            AccountHead(decode_bytes(h["id"], 32), h["count"], decode_bytes(h["head"], 32)) for h in answer["heads"]
+        ]
+        where = f"anchor {index}"
+        rising = all(one.id < other.id for one, other in itertools.pairwise(heads))
+        self.full += 1
+        self.faults.require(ALL_HEADS, claim.index == index, f"{where}: the heads of anchor {claim.index}")
+        if not self.faults.require(ALL_HEADS, rising, f"{where}: the ids are not unique and sorted"):
+            return
+        bound = heads_root(heads) == claim.head.heads_root
+        self.faults.require(ALL_HEADS, bound, f"{where}: these are not the anchored heads")
+        counts = {head.id: head.count for head in heads}
+        shrunk = any(counts.get(account, 0) < count for account, count in self._counts.items())
+        self.faults.require(ALL_HEADS, not shrunk, f"{where}: an account has fewer records than before")
+        self._counts = counts
+        own = next((head for head in heads if head.id == decode_bytes(self.account, 32)), None)
+        self.faults.require(
+            ALL_HEADS, own == self.shown.get(index), f"{where}: another head than the account was shown"
+        )
+
+    # --- what it amounts to
+
+    def findings(self, anchors: int) -> list[Finding]:
+        """Say what was found; `anchors` is how many there must be."""
+        self._require_heads_of_records()
+        self._require_every_anchor(anchors)
+        self._require_tail()
+        total = len(self.indices)
+        unlogged = [seq for seq in self.erased if not any(erasure > seq for erasure in self.erasures)]
+        self.faults.require(
+            COMMITMENTS, not unlogged, f"fields of seq {unlogged[:1]} are withheld, no erasure is logged"
+        )
+        erased = f", {len(self.erased)} erased" if self.erased else ""
+        return [
+            self.faults.finding(PAGES, f"{self.pages} verified"),
+            self.faults.finding(LOG, self._identity[0] if self._identity else "no page"),
+            self.faults.finding(SEQUENCE, f"seq 1 to {total}"),
+            self.faults.finding(PREV, f"{total} records, each naming the one before"),
+            self.faults.finding(COMMITMENTS, f"{total - len(self.erased)} recomputed from every field{erased}"),
+            self.faults.finding(HEADS, f"at {len(self.shown)} anchors, each extending the one before"),
+            self.faults.finding(TAIL, f"record {total} is the head at anchor {self._last_page.get('anchor')}"),
+            self.faults.finding(ANCHORS, f"{len(self.anchors)} anchors, none left out"),
+            self._all_heads(),
+            self._reconciled(),
+        ]
+
+    def on_chain(self, words: Mapping[int, bytes]) -> Finding:
+        """Compare every anchor with the word that the contract stores."""
+        for index, claim in sorted(self.anchors.items()):
+            held = words.get(index) == claim.word
+            self.faults.require(ON_CHAIN, held, f"the contract holds no such anchor {index}")
+        return self.faults.finding(ON_CHAIN, f"{len(self.anchors)} anchors as the contract holds them")
+
+    def _add_record(self, entry: Mapping[str, Any]) -> None:
+        values = {name: shown["value"] for name, shown in entry["disclosed"].items()}
+        expected, prev = len(self.indices) + 1, self.commitments[-1] if self.commitments else bytes(32)
+        commitment = decode_bytes(_content(entry)["c"], 32)
+        self.faults.require(
+            SEQUENCE, values.get("account") == self.account, f"after seq {expected - 1}: another account"
+        )
+        seen = f"seq {values.get('seq')} where {expected} is due"
+        self.faults.require(SEQUENCE, values.get("seq") == expected, seen)
+        rises = not self.indices or entry["index"] > self.indices[-1]
+        self.faults.require(SEQUENCE, rises, f"seq {expected} stands before the one it follows")
+        linked = _decoded(values.get("prev")) == prev
+        self.faults.require(PREV, linked, f"prev of seq {expected} is not the commitment before it")
+        self._require_commitment(expected, entry["disclosed"], commitment)
+        self._note_event(expected, values)
+        self.indices.append(int(entry["index"]))
+        self.commitments.append(commitment)
+
+    def _require_commitment(self, seq: int, disclosed: Mapping[str, Any], commitment: bytes) -> None:
+        counts = {shown["count"] for shown in disclosed.values()}
+        if counts != {len(disclosed)}:
+            withheld = not CHAINED <= disclosed.keys() <= RETAINED
+            self.faults.require(
+                COMMITMENTS, not withheld, f"seq {seq}: {len(disclosed)} of {max(counts, default=0)} fields"
+            )
+            self.erased.append(seq)
+            return
+        leaves = [
+            leaf_hash(field_bytes(name, disclosed[name]["value"], decode_bytes(disclosed[name]["salt"], 32)))
+            for name in sorted(disclosed)
+        ]
+        same = bind_count(len(leaves), root(leaves)) == commitment
+        self.faults.require(COMMITMENTS, same, f"seq {seq}: its fields have another commitment")
+
+    def _note_event(self, seq: int, values: Mapping[str, Any]) -> None:
+        event = str(values.get("event", ""))
+        if event == ERASURE or event.endswith(f".{ERASURE}"):
+            self.erasures.append(seq)
+        if event.startswith(RECONCILIATION):
+            self.reconciliations.append(str(values.get("ts_event", f"seq {seq}")))
+
+    def _require_heads_of_records(self) -> None:
+        for index, head in self.shown.items():
+            # A head that lags behind the anchored records hides those between.
+            due = bisect_left(self.indices, self.anchors[index].head.size)
+            told = f"anchor {index}: the head counts {head.count} records, {due} were shown below its size"
+            if self.faults.require(HEADS, head.count == due, told):
+                same = head.head == self.commitments[head.count - 1]
+                self.faults.require(HEADS, same, f"anchor {index}: the head is not record {head.count}: a fork")
+
+    def _require_every_anchor(self, count: int) -> None:
+        first = self.indices[0] if self.indices else None
+        logs = {claim.log_id for claim in self.anchors.values()}
+        self.faults.require(ANCHORS, len(logs) <= 1, "the anchors are those of several logs")
+        before = 0
+        for index in range(max([count, *(known + 1 for known in self.anchors)])):
+            claim = self.anchors.get(index)
+            if claim is None:
+                self.faults.add(ANCHORS, f"anchor {index} is not shown")
+                continue
+            grows = claim.head.size > before
+            self.faults.require(ANCHORS, grows, f"anchor {index} does not grow: {before} to {claim.head.size}")
+            before = claim.head.size
+            there = first is not None and first < claim.head.size
+            told = f"anchor {index}: the account had records, no head is shown"
+            self.faults.require(HEADS, index in self.shown or not there, told)
+
+    def _require_tail(self) -> None:
+        heads, total = self._last_page.get("heads"), len(self.indices)
+        if not self.faults.require(TAIL, heads is not None, "the last page does not end at the account's head"):
+            return
+        whole = heads is not None and heads["count"] == total and _decoded(heads["head"]) == self.commitments[-1]
+        self.faults.require(TAIL, whole, f"{total} records were shown, the head counts {heads and heads['count']}")
+        newest = max(self.shown, default=0)
+        old = f"the last page is of anchor {self._last_page['anchor']}, there is anchor {newest}"
+        self.faults.require(TAIL, self._last_page["anchor"] >= newest, old)
+
+    def _all_heads(self) -> Finding:
+        if not self.full and ALL_HEADS not in self.faults.first:
+            return Finding(ALL_HEADS, "skipped", "the heads of all accounts are for regulators")
+        return self.faults.finding(ALL_HEADS, f"{len(self._counts)} accounts, unique, at {self.full} anchors")
+
+    def _reconciled(self) -> Finding:
+        if not self.reconciliations:
+            return Finding("reconciliation", "skipped", "no reconciliation is recorded on this account's chain")
+        days = self.reconciliations
+        return Finding("reconciliation", "pass", f"{len(days)} recorded, {min(days)} to {max(days)}")
+
+
+def _head_proof(shown: Mapping[str, Any]) -> HeadProof:
+    head = AccountHead(decode_bytes(shown["id"], 32), shown["count"], decode_bytes(shown["head"], 32))
+    return HeadProof(head, shown["index"], shown["of"], tuple(decode_bytes(step, 32) for step in shown["path"]))
+
+
+def _content(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    content = parse_canonical(entry["entry"])
+    if not isinstance(content, dict) or not isinstance(content.get("c"), str):
+        raise EncodingError("an entry holds no commitment")
+    return content
+
+
+def _decoded(value: object) -> bytes:
+    try:
+        return decode_bytes(value, 32) if isinstance(value, str) else b""
+    except EncodingError:
+        return b""
