@@ -167,6 +167,69 @@ contract AuditAnchorTest is Base {
         requireEqual(logId, audit.predecessorOf(successor));
     }
 
+    function testFuzz_a_successor_extends_whatever_its_predecessor_anchored(uint64 a, uint64 b, uint64 c) public {
+        a = 1 + a % 30;
+        b = a + 1 + b % 30;
+        c = b + 1 + c % 30;
+        anchor(0, a);
+        bytes32 successor = succeed(logId, "second key");
+        accept(successor, headOf(a), headOf(b), Trees.consistency(a, b));
+        bytes32 third = succeed(successor, "third key");
+        refusePrevious(third, headOf(a), headOf(c), Trees.consistency(a, c));
+        accept(third, headOf(b), headOf(c), Trees.consistency(b, c));
+        IAuditAnchor.Head memory head = headOf(c);
+        requireEqual(
+            keccak256(abi.encode(third, uint256(0), head.size, head.root, head.headsRoot)), audit.anchorAt(third, 0)
+        );
+    }
+
+    function test_a_successor_neither_forks_nor_shrinks_the_log_before_it() public {
+        anchor(0, 5);
+        bytes32 successor = succeed(logId, "second key");
+        IAuditAnchor.Head memory fork = headOf(9);
+        fork.root = keccak256("fork");
+        bytes32[] memory proof = Trees.consistency(5, 9);
+        refuse(
+            abi.encodeWithSelector(IAuditAnchor.Inconsistent.selector, 5, 9),
+            anchorer,
+            successor,
+            headOf(5),
+            fork,
+            proof
+        );
+        refuse(
+            abi.encodeWithSelector(IAuditAnchor.Inconsistent.selector, 5, 9),
+            anchorer,
+            successor,
+            headOf(5),
+            headOf(9),
+            none
+        );
+        refuse(
+            abi.encodeWithSelector(IAuditAnchor.SizeNotRising.selector, 5, 4),
+            anchorer,
+            successor,
+            headOf(5),
+            headOf(4),
+            none
+        );
+        requireEqual(0, audit.anchorCount(successor));
+    }
+
+    function test_a_successor_has_anchorers_of_its_own() public {
+        anchor(0, 5);
+        vm.prank(owner);
+        bytes32 successor = audit.registerSuccessor(logId, ORIGIN, keccak256("second key"), one(relay));
+        refuse(
+            abi.encodeWithSelector(IAuditAnchor.NotAnchorer.selector, successor, anchorer),
+            anchorer,
+            successor,
+            headOf(5),
+            headOf(9),
+            none
+        );
+    }
+
     function test_a_successor_of_an_unused_successor_extends_the_log_before_both() public {
         anchor(0, 5);
         bytes32 third = succeed(succeed(logId, "second key"), "third key");
