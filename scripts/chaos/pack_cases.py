@@ -1,7 +1,7 @@
 """The good evidence packs of tests/vectors/evidence with what is named for each, and the chain's answers, replayed."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ VECTORS = Path(__file__).parents[2] / "tests" / "vectors" / "evidence"
 # What a chain says of an account, a transaction or a block that it does not have.
 NOTHING: Mapping[str, Any] = {"eth_call": "0x", "eth_getCode": "0x", "eth_getLogs": []}
 REPLAYED = "replayed"
+
+Place = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +80,39 @@ def named_of(case: Case, *, with_returns: bool = True) -> Named:
         model_path=case.model,
         returns_path=case.returns if with_returns else None,
     )
+
+
+def dump(pack: Any) -> str:
+    """Return a pack as text."""
+    return json.dumps(pack, separators=(",", ":"), ensure_ascii=False)
+
+
+def scalars(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """Yield every string and number of a pack with its place."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from scalars(item, (*place, key))
+    else:
+        yield place, value
+
+
+def containers(value: Any, kind: type, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """Yield every object or array of a pack with its place."""
+    if isinstance(value, kind):
+        yield place, value
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from containers(item, kind, (*place, key))
+
+
+def at(pack: Any, place: Place) -> Any:
+    """Return what stands at a place."""
+    for key in place:
+        pack = pack[key]
+    return pack
+
+
+def put(pack: Any, place: Place, value: object) -> Any:
+    """Set what stands at a place."""
+    at(pack, place[:-1])[place[-1]] = value
+    return pack

@@ -4,12 +4,12 @@ import base64
 import copy
 import gzip
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
 from backend.kernel.canonical import canonical_json, encode_bytes
-from scripts.chaos.pack_cases import Case
+from scripts.chaos.pack_cases import Case, Place, at, containers, dump, put, scalars
 from scripts.chaos.pack_forgery import (
     Forger,
     chain_of,
@@ -21,45 +21,8 @@ from scripts.chaos.pack_forgery import (
 
 Mutant = Any
 Mutation = Callable[[Any, Random, Sequence[Case]], Mutant | bytes | None]
-Place = tuple[str | int, ...]
 SECTIONS = ("heads", "model", "compliance", "var")
 HEX, BASE64 = "0123456789abcdef", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-
-
-def dump(pack: Any) -> str:
-    """Return a pack as text."""
-    return json.dumps(pack, separators=(",", ":"), ensure_ascii=False)
-
-
-def scalars(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
-    """Yield every string and number of a pack with its place."""
-    if isinstance(value, dict | list):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from scalars(item, (*place, key))
-    else:
-        yield place, value
-
-
-def containers(value: Any, kind: type, place: Place = ()) -> Iterator[tuple[Place, Any]]:
-    """Yield every object or array of a pack with its place."""
-    if isinstance(value, kind):
-        yield place, value
-    if isinstance(value, dict | list):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from containers(item, kind, (*place, key))
-
-
-def at(pack: Any, place: Place) -> Any:
-    """Return what stands at a place."""
-    for key in place:
-        pack = pack[key]
-    return pack
-
-
-def put(pack: Any, place: Place, value: object) -> Any:
-    """Set what stands at a place."""
-    at(pack, place[:-1])[place[-1]] = value
-    return pack
 
 
 # --- the file

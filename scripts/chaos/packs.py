@@ -17,8 +17,8 @@ from random import Random
 from typing import Any
 
 from backend.transparency.engine.verifier import Q_TOLERANCE, Named, Report, Rpc, examine
-from scripts.chaos.pack_cases import Case, Replay, load_cases, named_of
-from scripts.chaos.pack_mutations import MUTATIONS, dump
+from scripts.chaos.pack_cases import Case, Replay, dump, load_cases, named_of
+from scripts.chaos.pack_mutations import MUTATIONS
 
 DEFAULT_MUTATIONS = 10_000
 Examine = Callable[[bytes, Named, Sequence[Rpc]], Report]
