@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from backend.accounts.types import Caller
 from backend.kernel.canonical import JsonValue
 
 FORMAT = "refi-evidence/1"
@@ -17,6 +18,14 @@ EPOCH_CLOSED = "epoch.closed"
 ACCOUNT_NAME = r"^(me|system|0x[0-9a-fA-F]{40}|[A-Za-z0-9_-]{43})$"
 
 Pack = dict[str, JsonValue]
+
+
+class Directory(Protocol):
+    """Knows accounts by their wallets."""
+
+    async def find(self, session: Any, *, address: str) -> Caller:
+        """Return an account; raise NotFound."""
+        ...
 
 
 class PackParts(Protocol):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.accounts.service import Accounts
 from backend.accounts.types import Caller, Role
 from backend.anchoring.service import AnchorService
 from backend.anchoring.types import Anchor
@@ -18,7 +17,7 @@ from backend.kernel.heads import sorted_heads
 from backend.kit.db import Database
 from backend.ports.journal import SYSTEM_ACCOUNT
 from backend.transparency.service.log_part import Disclosures, LogPart, head_part
-from backend.transparency.types import Pack
+from backend.transparency.types import Directory, Pack
 
 ME = "me"
 # The verifier reads packs of up to 16 MiB; what stands around a page's entries is some 10 kB.
@@ -61,7 +60,7 @@ class AccountExports:
         reader: LogReader,
         anchoring: AnchorService,
         journal: AuditJournal,
-        accounts: Accounts,
+        accounts: Directory,
         *,
         origin: str,
         public_key: bytes,

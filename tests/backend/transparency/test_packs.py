@@ -1,107 +1,33 @@
 """The packs that are handed out are the packs that the verifier accepts, and show no more than they may."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from backend.accounts.endpoints import signed_in
-from backend.accounts.types import Caller, Role
-from backend.anchoring.service import AnchorService
-from backend.audit.models import RecordRow
-from backend.audit.service import AuditJournal, LogReader, Sequencer
-from backend.kernel.canonical import JsonValue, canonical_json, encode_bytes
-from backend.kernel.errors import Conflict, NotFound
+from backend.accounts.types import Role
+from backend.kernel.canonical import JsonValue
+from backend.kernel.errors import Conflict, Invalid, NotFound
 from backend.kit.db import Database
 from backend.transparency.endpoints import router
-from backend.transparency.engine.verifier import Report, verify
 from backend.transparency.service import PackBuilder
-from backend.transparency.types import NoParts, Pack, PackParts
-from tests.fakes import FakeChain, FakeClock, FakeSigner, client_of, serve
-
-ORIGIN = "refi.trading/test"
-TRADER = encode_bytes(b"\x01" * 32)
-OTHER = encode_bytes(b"\x02" * 32)
-WALLET = "0x" + "ab" * 20
-WORD = "0x" + "01" * 32
-LOG_CHECKS = (
-    "format",
-    "log identity",
-    "commitment",
-    "leaf",
-    "inclusion",
-    "checkpoint signature",
-    "consistency",
+from backend.transparency.types import NoParts
+from tests.backend.transparency.desk import (
+    FULL_CHECKS,
+    LOG_CHECKS,
+    OTHER,
+    TRADER,
+    WALLET,
+    WORD,
+    Desk,
+    FakeParts,
+    caller,
+    passed,
+    results,
 )
-FULL_CHECKS = (*LOG_CHECKS, "disclosed fields", "account chain", "heads")
-
-
-class FakeParts:
-    """Knows a part for every record that could have one."""
-
-    async def model(self, session: Any, fields: Mapping[str, Any]) -> Mapping[str, JsonValue] | None:
-        """Return a model for orders."""
-        del session
-        return {"sha256": "0" * 64} if fields["event"].startswith("order.") else None
-
-    async def compliance(self, session: Any, fields: Mapping[str, Any]) -> Mapping[str, JsonValue] | None:
-        """Return no receipt."""
-        del session, fields
-        return None
-
-    async def var(self, session: Any, fields: Mapping[str, Any]) -> Mapping[str, JsonValue] | None:
-        """Return an attestation for every closed epoch."""
-        del session
-        shared = ("subject", "epoch", "position_commitment")
-        return {name: fields[name] for name in shared} | {"anchor_index": 0}
-
-
-class Desk:
-    """A log with two accounts' trades, a chain, and the builder of packs."""
-
-    def __init__(self, database: Database, parts: PackParts) -> None:
-        self.database = database
-        self.clock, self.signer = FakeClock(), FakeSigner()
-        self.chain = FakeChain(self.signer)
-        self.key = self.signer.log_public_key()
-        self.chain.register_log(ORIGIN, self.key)
-        self.journal, self.reader = AuditJournal(self.clock), LogReader()
-        self.anchoring = AnchorService(
-            database,
-            self.chain,
-            self.reader,
-            self.journal,
-            self.clock,
-            origin=ORIGIN,
-            public_key=self.key,
-            chain_id=self.chain.id,
-        )
-        self.packs = self.builder(parts)
-
-    def builder(self, parts: PackParts) -> PackBuilder:
-        """Return a builder that knows these parts."""
-        return PackBuilder(
-            self.database, self.reader, self.anchoring, self.journal, parts, origin=ORIGIN, public_key=self.key
-        )
-
-    async def log(self, account: str, event: str, **fields: JsonValue) -> None:
-        """Record an event and integrate it."""
-        async with self.database.transaction() as session:
-            await self.journal.record(session, account, event, fields, actor="trader", policy="1")
-        await Sequencer(self.database, self.signer, self.clock, ORIGIN).integrate()
-
-    def check(self, pack: Pack) -> Report:
-        """Let the verifier check a pack, naming the contract."""
-        return verify(canonical_json(pack), contract=self.anchoring.contract, chain_id=self.chain.id)
-
-    async def disclosures(self) -> list[Mapping[str, Any]]:
-        """Return what was logged about disclosures."""
-        async with self.database.reading() as session:
-            query = select(RecordRow.fields).where(RecordRow.event == "evidence.disclosed")
-            return [json.loads(text) for text in await session.scalars(query)]
+from tests.fakes import client_of, serve
 
 
 @pytest.fixture
@@ -119,14 +45,6 @@ async def desk(database: Database) -> Desk:
     await made.log(TRADER, "order.filled", instrument="AAPL")
     await made.log(OTHER, "order.filled", instrument="AAPL")
     return made
-
-
-def results(report: Report) -> dict[str, str]:
-    return {check.name: check.result for check in report.checks}
-
-
-def passed(report: Report) -> set[str]:
-    return {name for name, result in results(report).items() if result == "pass"}
 
 
 async def test_the_verifier_accepts_an_owners_pack(desk: Desk) -> None:
@@ -254,10 +172,6 @@ async def test_the_packs_have_the_shape_of_the_published_sample(desk: Desk) -> N
     assert set(pack["entries"][0]["disclosed"]["event"]) == set(sample["entries"][0]["disclosed"]["event"])
 
 
-def caller(pseudonym: str, *roles: Role) -> Caller:
-    return Caller(1, WALLET, pseudonym, frozenset(roles))
-
-
 async def test_over_http_owner_and_regulator_get_full_packs_and_nobody_else(desk: Desk) -> None:
     app = serve({PackBuilder: desk.packs, Database: desk.database}, router)
     answers = {}
@@ -285,3 +199,59 @@ async def test_over_http_owner_and_regulator_get_full_packs_and_nobody_else(desk
     assert desk.check(answers["owner"].json()).ok
     assert answers["owner"].headers["cache-control"] == "no-store"
     assert len(await desk.disclosures()) == 2
+
+
+async def test_only_the_fields_that_are_asked_for_are_disclosed(desk: Desk) -> None:
+    pack: Any = await desk.packs.owner(TRADER, 1, fields=["price"])
+    named, between, closed = [set(entry["disclosed"]) for entry in pack["entries"]]
+    assert named == {"account", "event", "price", "seq"}
+    assert between == closed == {"account", "event", "prev", "seq"}
+    assert "AAPL" not in json.dumps(pack)
+    report = desk.check(pack)
+    assert report.ok
+    assert passed(report) >= set(FULL_CHECKS)
+    regulators: Any = await desk.packs.regulator(OTHER, 1, fields=["price"])
+    assert regulators["entries"] == pack["entries"]
+
+
+async def test_a_field_that_the_record_does_not_have_is_refused_with_what_it_has(desk: Desk) -> None:
+    with pytest.raises(Invalid, match="no field fee; it has account, actor, clock, event, instrument"):
+        await desk.packs.owner(TRADER, 1, fields=["price", "fee"])
+    with pytest.raises(Invalid, match="it has"):
+        await desk.packs.regulator(OTHER, 1, fields=[""])
+    assert await desk.disclosures() == []
+    # Whose record it is not learns nothing of its fields.
+    with pytest.raises(NotFound):
+        await desk.packs.owner(OTHER, 1, fields=["fee"])
+
+
+async def test_a_part_leaves_only_with_the_fields_that_it_repeats(desk: Desk) -> None:
+    grounds: dict[str, JsonValue] = {"model": "0" * 64, "features": "1" * 64, "action": "buy"}
+    await desk.log(TRADER, "order.filled", **grounds)
+    await desk.anchoring.anchor_now()
+    builder = desk.builder(FakeParts())
+    assert "model" not in await builder.owner(TRADER, 8, fields=["model", "features"])
+    assert "model" in await builder.owner(TRADER, 8, fields=list(grounds))
+    assert "var" not in await builder.owner(TRADER, 4, fields=["epoch", "subject"])
+    assert "var" in await builder.owner(TRADER, 4, fields=["epoch", "subject", "position_commitment"])
+    assert "var" not in await builder.owner(TRADER, 1, fields=["price"])
+
+
+async def test_what_is_shown_of_single_fields_is_in_the_log(desk: Desk) -> None:
+    await desk.packs.owner(TRADER, 1, fields=["price"])
+    (logged,) = await desk.disclosures()
+    assert logged["fields"] == ["account", "event", "price", "seq"]
+    assert (logged["entry"], logged["first_seq"], logged["last_seq"]) == (1, 2, 4)
+    assert (logged["actor"], logged["of_account"]) == (TRADER, TRADER)
+
+
+async def test_over_http_fields_are_named_by_commas(desk: Desk) -> None:
+    app = serve({PackBuilder: desk.packs, Database: desk.database}, router)
+    app.dependency_overrides[signed_in] = lambda: caller(TRADER)
+    async with client_of(app) as client:
+        some = await client.get("/evidence/1/full", params={"fields": "price, instrument"})
+        unknown = await client.get("/evidence/1/full", params={"fields": "salt"})
+        nothing = await client.get("/evidence/1/full", params={"fields": ""})
+    assert set(some.json()["entries"][0]["disclosed"]) == {"account", "event", "instrument", "price", "seq"}
+    assert (unknown.status_code, nothing.status_code) == (422, 422)
+    assert "instrument" in unknown.json()["detail"]
