@@ -28,6 +28,7 @@ _QUOTED = re.compile(
     rb'"(\{\\"c\\":\\"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]\\",\\"t\\":\\"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*\\",\\"v\\":1\})"'
     rb"([,\]])"
 )
+_WORD = re.compile(r"0x[0-9a-f]{64}")
 _MARKER = b',"entries":['
 
 
@@ -46,8 +47,9 @@ class AnchorClaim:
             head = AnchorHead(
                 _whole(listed["size"]), decode_bytes(listed["root"], 32), decode_bytes(listed["heads_root"], 32)
             )
-            identity = bytes.fromhex(str(listed["log_id"]).removeprefix("0x"))
-            return cls(identity, _whole(listed["index"]), head)
+            if not _WORD.fullmatch(listed["log_id"]):
+                raise EncodingError("a log_id is 0x and 64 hex digits in lower case")  # noqa: TRY301
+            return cls(bytes.fromhex(listed["log_id"][2:]), _whole(listed["index"]), head)
         except (KeyError, TypeError, ValueError) as error:
             raise EncodingError(f"not an anchor: {error}") from error
 
