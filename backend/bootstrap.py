@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -45,7 +46,7 @@ from backend.proofs.tasks import handlers as proof_handlers
 from backend.risk.service import KillSwitch, RiskGate
 from backend.risk.types import RiskLimits
 from backend.settings import Settings
-from backend.transparency.service import AccountExports, PackBuilder, forget
+from backend.transparency.service import AccountExports, LogBundles, PackBuilder, forget
 
 ROOT = Path(__file__).resolve().parents[1]
 CIRCUIT = "var_16_90"
@@ -324,6 +325,7 @@ def build(settings: Settings) -> Platform:
     exports = AccountExports(
         database, reader, anchoring, journal, accounts, origin=settings.origin, public_key=public_key
     )
+    bundles = LogBundles(database, reader, anchoring, artifacts, clock, origin=settings.origin, public_key=public_key)
     erasures = ErasureService(database, journal, clock, retention=settings.retention, forget=[forget])
 
     handlers: Handlers = dict(proof_handlers(attestations))
@@ -333,7 +335,7 @@ def build(settings: Settings) -> Platform:
         for service in (
             settings, database, accounts, market, decisions, compliance, risk, switch, execution, reconciliations,
             artifacts, models, epochs, returns, attestations, anchoring, reader, packs, exports,
-            erasures,
+            erasures, bundles,
         )
     }  # fmt: skip
     services |= {
@@ -354,7 +356,9 @@ async def worker_runtime(settings: Settings) -> AsyncIterator[WorkerRuntime]:
     platform = build(settings)
     try:
         await platform.load()
-        yield WorkerRuntime(platform.database, platform.handlers)
+        artifacts, bundles = platform.service(ArtifactService), platform.service(LogBundles)
+        chores = (bundles.try_build, partial(artifacts.retry_pending, platform.database))
+        yield WorkerRuntime(platform.database, platform.handlers, chores=chores)
     finally:
         await platform.close()
 

@@ -13,8 +13,8 @@ from backend.kernel.errors import Unavailable
 from backend.kit.logging import configure_logging
 from backend.migrations import upgrade
 from backend.settings import Settings
+from backend.transparency.service import LogBundles
 
-PIN_RETRY_SECONDS = 30
 # How long a vote or a revocation on chain may go unrecorded.
 GOVERNANCE_SECONDS = 15
 
@@ -25,15 +25,14 @@ def application(settings: Settings) -> FastAPI:
     upgrade(settings.database)
     platform = build(settings)
     artifacts: ArtifactService = platform.service(ArtifactService)
+    bundles: LogBundles = platform.service(LogBundles)
 
     async def sequence() -> None:
         await platform.load()
         await platform.sequencer.run(asyncio.Event())
 
     async def catch_up_pins() -> None:
-        while True:
-            await artifacts.retry_pending(platform.database)
-            await asyncio.sleep(PIN_RETRY_SECONDS)
+        await artifacts.run(platform.database)
 
     async def follow_the_dao() -> None:
         models: ModelService = platform.service(ModelService)
@@ -51,7 +50,13 @@ def application(settings: Settings) -> FastAPI:
 
     return create_app(
         platform.services,
-        tasks={"sequencer": sequence, "jobs": platform.jobs.run, "pins": catch_up_pins, "governance": follow_the_dao},
+        tasks={
+            "sequencer": sequence,
+            "jobs": platform.jobs.run,
+            "pins": catch_up_pins,
+            "bundles": bundles.run,
+            "governance": follow_the_dao,
+        },
         checks={"database": database_answers, "chain": chain_answers},
         closers=platform.closers,
     )

@@ -1,7 +1,7 @@
 """Background jobs: a row in the caller's transaction, run at least once, ended exactly once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -80,15 +80,20 @@ class JobContext:
 
 Handler = Callable[[JobContext], Awaitable[dict[str, Any]]]
 Handlers = Mapping[str, Handler]
+Chore = Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerRuntime:
-    """What a worker needs: the database and the handlers by name; `lease` is how long a silent runner keeps its job."""
+    """What a worker needs: the database and the handlers by name.
+
+    `lease` is how long a silent runner keeps its job; `chores` are done again and again, in order.
+    """
 
     database: Database
     handlers: Handlers
     lease: timedelta = LEASE
+    chores: Sequence[Chore] = ()
 
 
 class Jobs(Protocol):

@@ -1,25 +1,29 @@
-"""The queries that make other stages' tables forget what was erased from the log; the transaction is the caller's.
+"""The queries that make other stages' tables forget what was erased from the log, and those of log bundles.
 
-They stand together because one erasure goes through all of them, in one transaction, or through none.
+The transaction is the caller's: one erasure goes through all of the tables in one, or through none.
 """
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from backend.accounts.models import Account
+from backend.audit.models import CheckpointRow, LogStateRow, RecordRow
 from backend.compliance.models import ComplianceReceipt
 from backend.decisions.models import DecisionRow
 from backend.execution.models import OrderRow, ReconciliationRow
+from backend.kit.db import insert_once
 from backend.kit.models import IdempotencyKey, Job
 from backend.proofs.models import AttestationRow, EpochRow
 from backend.risk.models import HaltRow, RiskDecision
+from backend.transparency.models import BundleRow
 
+DAY_OPENED = "market.day_opened"
 KEYS_A_QUERY = 500
 NAMED = re.compile(r'"(?:order_id|decision_id)"\s*:\s*"([0-9a-f]{32})"')
 
@@ -115,3 +119,40 @@ async def _delete(
 def _parts(values: Collection[Any]) -> Iterator[Sequence[Any]]:
     listed = sorted(values)
     return (listed[at : at + KEYS_A_QUERY] for at in range(0, len(listed), KEYS_A_QUERY))
+
+
+async def last_bundle(session: AsyncSession) -> tuple[int, int]:
+    """Return where the newest log bundle ends: in the log, and among its anchors."""
+    query = select(BundleRow.end, BundleRow.anchor_end).order_by(BundleRow.start.desc()).limit(1)
+    row = (await session.execute(query)).one_or_none()
+    return (row.end, row.anchor_end) if row else (0, 0)
+
+
+async def add_bundle(session: AsyncSession, start: int, end: int, anchor_end: int, cid: str, now: datetime) -> bool:
+    """Write a log bundle, False when one begins there already."""
+    values = {"start": start, "end": end, "anchor_end": anchor_end, "cid": cid, "created_at": now}
+    query = insert_once(session, BundleRow).values(**values).returning(BundleRow.start)
+    return await session.scalar(query) is not None
+
+
+async def first_opened_day(session: AsyncSession, start: int) -> tuple[int, str] | None:
+    """Return the index and the time of the first entry from `start` on that closes a day by opening the next."""
+    system = select(LogStateRow.system_account).scalar_subquery()
+    query = (
+        select(RecordRow.entry_index, RecordRow.ts_recorded)
+        .where(RecordRow.account == system, RecordRow.event == DAY_OPENED, RecordRow.entry_index >= start)
+        .order_by(RecordRow.entry_index)
+        .limit(1)
+    )
+    row = (await session.execute(query)).one_or_none()
+    return (row.entry_index, row.ts_recorded) if row and row.entry_index is not None else None
+
+
+async def checkpoint_above(session: AsyncSession, size: int) -> int | None:
+    """Return the size of the first checkpoint of more than `size` entries."""
+    return await session.scalar(select(func.min(CheckpointRow.size)).where(CheckpointRow.size > size))
+
+
+async def checkpoint_up_to(session: AsyncSession, size: int) -> int:
+    """Return the size of the last checkpoint of at most `size` entries, zero for none."""
+    return await session.scalar(select(func.max(CheckpointRow.size)).where(CheckpointRow.size <= size)) or 0

@@ -12,6 +12,8 @@ from backend.kit.celery_jobs import REDRIVE_EVERY, RUN_JOB, VISIBILITY_TIMEOUT, 
 from backend.kit.queue import WorkerRuntime, run_job
 
 REDRIVE = "refi.redrive"
+CHORES = "refi.chores"
+CHORES_EVERY = timedelta(seconds=30)
 
 
 Runtime = Callable[[], AbstractAsyncContextManager[WorkerRuntime]]
@@ -34,7 +36,20 @@ def worker_app(broker_url: str, runtime: Runtime, visibility_timeout: timedelta 
         """Send the jobs again that nobody works on."""
         asyncio.run(_redrive(runtime, app))
 
-    app.conf.beat_schedule = {REDRIVE: {"task": REDRIVE, "schedule": REDRIVE_EVERY.total_seconds()}}
+    @app.task(name=CHORES)  # type: ignore[untyped-decorator]
+    def chores() -> None:
+        """Do what is done again and again."""
+        asyncio.run(_chores(runtime))
+
+    app.conf.beat_schedule = {
+        name: {
+            "task": name,
+            "schedule": every.total_seconds(),
+            # Behind a busy worker the next one is as good: they must not pile up.
+            "options": {"expires": every.total_seconds()},
+        }
+        for name, every in ((REDRIVE, REDRIVE_EVERY), (CHORES, CHORES_EVERY))
+    }
     return app
 
 
@@ -46,3 +61,9 @@ async def _run(runtime: Runtime, job_id: str) -> tuple[bool, timedelta]:
 async def _redrive(runtime: Runtime, app: Celery) -> None:
     async with runtime() as parts:
         await CeleryJobs(parts.database, app).redrive()
+
+
+async def _chores(runtime: Runtime) -> None:
+    async with runtime() as parts:
+        for chore in parts.chores:
+            await chore()

@@ -206,6 +206,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_kill_switches")),
     )
     op.create_table(
+        "log_bundles",
+        sa.Column("start", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("end", sa.BigInteger(), nullable=False),
+        sa.Column("anchor_end", sa.BigInteger(), nullable=False),
+        sa.Column("cid", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("start", name=op.f("pk_log_bundles")),
+    )
+    op.create_table(
         "models",
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("weights_cid", sa.String(length=64), nullable=False),
@@ -497,6 +506,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_models_created_at"))
 
     op.drop_table("models")
+    op.drop_table("log_bundles")
     op.drop_table("kill_switches")
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_jobs_state"))
