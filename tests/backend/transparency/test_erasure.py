@@ -235,6 +235,11 @@ def closed_of(epoch: int) -> list[Base]:
 @pytest.fixture
 async def offices(database: Database) -> Desk:
     """Return a desk with three orders: number 1 is long over, 2 is as old but of unknown fate, 3 is recent."""
+    return await filled(database)
+
+
+async def filled(database: Database) -> Desk:
+    """Fill every table that says something of the trader's orders and epochs."""
     made = Desk(database, NoParts())
     today = made.clock.business()
     async with database.transaction() as session:
@@ -374,3 +379,19 @@ def test_the_period_is_five_years_and_production_takes_no_less(tmp_path: Path) -
     assert local_settings(tmp_path, retention=timedelta(0)).retention == timedelta(0)
     with pytest.raises(Invalid, match="REFI_RETENTION"):
         Settings(_env_file=None, environment="production", retention=timedelta(days=1_826))
+
+
+async def test_postgresql_erases_and_forgets_alike(postgres_database: Database) -> None:
+    made = await filled(postgres_database)
+    done = await made.erasures([forget]).erase(
+        TRADER, before_epoch=None, reason="asked for", legal_basis="GDPR 17", operator=TRADER
+    )
+    assert (done.erased, done.kept) == (4, 2)
+    await made.anchoring.anchor_now()
+    pack = json.loads((await made.exports().page(OWNER, "me", 0, 100)).pack)
+    assert "price" not in pack["entries"][0]["disclosed"]
+    assert made.check(pack).ok
+    async with postgres_database.reading() as session:
+        assert await column(session, OrderRow.order_id) == [f"{number:032x}" for number in (2, 3)]
+        assert await column(session, EpochRow.epoch) == [20_000]
+        assert await column(session, IdempotencyKey.status) == [201, 410, 410]
