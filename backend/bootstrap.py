@@ -317,6 +317,7 @@ def build(settings: Settings) -> Platform:
     attestations = AttestationService(
         database, chain, outside.prover, reader, anchoring, journal, clock,
         circuit=CIRCUIT, constraints=constraints(settings), policy_id=var_policy_id(settings), on_breach=on_breach,
+        pinner=artifacts,
     )  # fmt: skip
     packs = PackBuilder(
         database, reader, anchoring, journal, TradeParts(decisions, models, compliance, attestations),

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.types import StoredRecord
-from backend.kernel.canonical import decimal_string
+from backend.kernel.canonical import canonical_json, decimal_string
 from backend.kernel.errors import Conflict, NotFound, Tampered, Unavailable
 from backend.kit.db import Database
 from backend.ports.chain import Chain, Reverted
@@ -31,6 +31,7 @@ from backend.proofs.engine.kept import (
     word,
 )
 from backend.proofs.engine.returns import unpack_returns
+from backend.proofs.service.returns import Pinner
 from backend.proofs.types import Binding, Breach, CircuitShape, Claim, Positions
 from backend.risk.engine.var import attestable_var_units, pnl_units, usd
 
@@ -119,6 +120,7 @@ class AttestationService:
         constraints: int,
         policy_id: bytes,
         on_breach: OnBreach,
+        pinner: Pinner | None = None,
     ) -> None:
         self._database = database
         self._chain = chain
@@ -129,6 +131,7 @@ class AttestationService:
         self._clock = clock
         self._circuit = circuit
         self._on_breach = on_breach
+        self._pinner = pinner
         self.constraints = constraints
         self.policy_id = policy_id
 
@@ -350,10 +353,13 @@ class AttestationService:
             "limit": decimal_string(proved.limit),
             "tx_hash": tx_hash,
         }
+        made = replace(proved, state=AttestationState.ATTESTED, tx_hash=tx_hash, gas_used=gas_used)
         async with self._database.transaction() as session:
             if await repository.mark_attested(session, proved, tx_hash, gas_used, self._clock.wall()):
                 await self._record(session, proved, "var.attested", fields)
-        return replace(proved, state=AttestationState.ATTESTED, tx_hash=tx_hash, gas_used=gas_used)
+                if self._pinner is not None:
+                    await self._pinner.pin(session, "proof", canonical_json(pack_section(self.attestor, made)))
+        return made
 
     async def asked(
         self, session: AsyncSession, account: str, subject: str, epoch: int, job: str, policy_id: str | None

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from backend.kernel.canonical import canonical_json
 from backend.kernel.errors import Conflict, NotFound, Tampered, Unavailable
 from backend.kernel.field import SCALAR_FIELD
 from backend.kit.db import Database
@@ -43,6 +44,18 @@ async def test_a_kept_limit_is_proved_and_attested(world: World) -> None:
     assert world.chain.sent[-1][:3] == (KeyRole.ATTESTER, "VarAttestor", "attest")
     assert world.stages == ["gathering", "proving", "attesting"]
     assert world.breaches == []
+
+
+async def test_the_proof_of_an_attestation_is_published_as_its_packs_show_it(world: World) -> None:
+    await world.prepare()
+    await world.attest()
+    async with world.database.reading() as session:
+        part = await world.attestations.pack_part(session, OWNER.pseudonym, EPOCH)
+    assert part is not None
+    assert canonical_json(part) in world.pinner.files.values()
+    published = len(world.pinner.files)
+    await world.attest()
+    assert len(world.pinner.files) == published
 
 
 async def test_what_is_sent_is_the_statement_with_its_proof_words(world: World) -> None:

@@ -271,6 +271,7 @@ class World:
             constraints=CONSTRAINTS,
             policy_id=POLICY_ID,
             on_breach=self._breached,
+            pinner=self.pinner,
         )
 
     async def prepare(self, shares: int = 10) -> None:
