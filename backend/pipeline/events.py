@@ -1,0 +1,184 @@
+"""Every event that the log may hold: on whose chain, with which fields, and what it says; docs/events.md shows it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Chain = Literal["account", "system", "either"]
+# What the journal itself writes into every record.
+COMMON = ("event", "account", "seq", "prev", "ts_event", "ts_recorded", "clock", "actor", "policy")
+DECISION = (
+    "decision_id", "instrument", "side", "quantity", "subject", "investment_decision", "execution_decision", "model",
+    "features", "action",
+)  # fmt: skip
+ORDER = (
+    *DECISION, "order_id", "venue", "venue_order_id", "parent", "price", "currency", "notional", "fee", "executed_at",
+    "type", "time_in_force", "capacity", "compliance_verdict", "compliance_receipt", "risk_verdict", "risk_decision",
+    "risk_figures", "gate", "rule", "reason", "reconciliation",
+)  # fmt: skip
+COUNTS = ("ours", "theirs", "matched", "differences", "unresolved")
+HALT = ("halt", "scope", "subject", "reason")
+MODEL = ("model", "proposal_id", "torchscript_cid")
+CREDENTIAL = ("subject", "type", "ccid", "tx_hash", "block_number")
+ARTIFACT = ("cid", "kind", "size", "sha256", "profile")
+ERASURE = ("erased", "kept", "left", "until", "reason", "legal_basis", "operator")
+ATTESTED = ("subject", "epoch", "policy_id", "position_commitment", "returns_id", "limit")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What an event says, on whose chain it stands, and its fields beside the common ones; some may be left out."""
+
+    says: str
+    chain: Chain
+    fields: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+    def allows(self, who: str, names: Iterable[str]) -> bool:
+        """Return whether a record of "system" or of an account has this event's chain and fields."""
+        found = set(names) - set(COMMON)
+        right = self.chain == "either" or (self.chain == "system") == (who == "system")
+        return right and set(self.fields) <= found <= {*self.fields, *self.optional}
+
+
+def _proposal(state: str) -> Event:
+    tally = ("votes_against", "votes_for", "votes_abstain")
+    return Event(f"A model's promotion is {state}; the votes so far (18 decimals)", "system", (*MODEL, *tally))
+
+
+EVENTS: Mapping[str, Event] = {
+    "account.opened": Event(
+        "A wallet signed in for the first time", "account", ("subject", "epoch", "position_commitment")
+    ),
+    "account.roles_changed": Event(
+        "An administrator gave an account other roles", "system", ("subject", "roles_before", "roles_after")
+    ),
+    "login": Event("A wallet signed in", "account", ("method",)),
+    "login.failed": Event(
+        "A sign-in was refused and why; at most 60 a minute are recorded", "system", ("reason", "subject")
+    ),
+    "logout": Event("A session was ended by its owner", "account"),
+    "session.reuse_detected": Event("A refresh token came a second time: the session is over", "account"),
+    "decision.held": Event("A model decided to do nothing", "account", DECISION),
+    "order.filled": Event("An order passed every gate and was filled", "account", ORDER),
+    "order.refused": Event("A gate or the venue refused an order: gate, rule and reason", "account", ORDER),
+    "order.unknown": Event("An order passed every gate and the venue did not say what became of it", "account", ORDER),
+    "order.cancelled": Event("Its owner withdrew an order of unknown fate before it was filled", "account", ORDER),
+    "halt.tripped": Event("A kill switch stopped an account's orders, or everybody's", "system", HALT),
+    "halt.taken_over": Event("A halt of its owner's became the platform's", "system", HALT),
+    "halt.reviewed": Event("Somebody looks at a halt", "system", HALT),
+    "halt.rearmed": Event("Orders pass again", "system", HALT),
+    "risk.limit_changed": Event(
+        "An operator gave an account another VaR limit", "system", ("subject", "var_limit_before", "var_limit")
+    ),
+    "risk.performance_reviewed": Event("An operator reviewed an account", "system", ("subject", "note")),
+    "credential.issued": Event(
+        "A wallet got a credential on chain, or another end to it", "system", (*CREDENTIAL, "expires_at")
+    ),
+    "credential.revoked": Event("A credential was taken from a wallet", "system", CREDENTIAL),
+    "market.day_opened": Event("The business clock moved to another day", "system", ("day", "day_before", "epoch")),
+    "reconciliation.completed": Event(
+        "An account's fills of a day were compared with the venue's books; order ids where they differ",
+        "account",
+        (
+            *("reconciliation", "day", "epoch", "venue", *COUNTS),
+            *("missing_here", "missing_there", "differing", "repeated", "resolved"),
+        ),
+    ),
+    "reconciliation.summarised": Event(
+        "A day was compared with the venue's books over every account",
+        "system",
+        ("day", "epoch", "venue", "accounts", *COUNTS),
+    ),
+    "epoch.closed": Event(
+        "An account's positions at the end of an epoch were committed to",
+        "account",
+        ("subject", "epoch", "position_commitment", "universe_id"),
+    ),
+    "epoch.refused": Event("An account's positions cannot be committed to", "account", ("epoch", "rule", "reason")),
+    "returns.published": Event(
+        "A day's matrix of returns is on chain", "system", ("universe_id", "epoch", "returns_id", "cid", "tx_hash")
+    ),
+    "var.requested": Event("Somebody asked for an attestation", "account", ("subject", "epoch", "policy_id", "job")),
+    "var.attested": Event(
+        "The chain accepted the proof that positions keep a limit",
+        "account",
+        (*ATTESTED, "previous", "anchor_index", "tx_hash"),
+    ),
+    "var.breach": Event("Positions do not keep the limit: no proof was made", "account", (*ATTESTED, "var")),
+    "var.failed": Event(
+        "An attempt came to no attestation, and the kind of fault; on the system's chain where no epoch was closed",
+        "either",
+        ("subject", "epoch", "policy_id", "job", "reason"),
+    ),
+    "job.cancelled": Event("Somebody cancelled a background job", "account", ("job", "name")),
+    "anchor.requested": Event("An operator asked for an anchor", "system"),
+    "artifact.pinned": Event("A content store keeps published bytes", "system", ARTIFACT),
+    "artifact.refused": Event("The content store will not keep published bytes", "system", ARTIFACT),
+    "model.proposed": Event(
+        "A model was published and put into the registry",
+        "system",
+        (*MODEL, "card_cid", "report_cid", "feature_schema_sha256", "tx_hash"),
+    ),
+    "model.approved": Event("The DAO approved a model", "system", MODEL),
+    "model.production": Event("A model may trade from now on", "system", MODEL),
+    "model.retired": Event("A model may trade no more", "system", MODEL),
+    "model.revoked": Event("The guardian took a model out at once", "system", MODEL),
+    **{
+        f"proposal.{state}": _proposal(state)
+        for state in ("pending", "active", "canceled", "defeated", "succeeded", "queued", "expired", "executed")
+    },
+    "evidence.disclosed": Event(
+        "Fields of records, or heads, were shown to somebody",
+        "system",
+        ("fields",),
+        (
+            "entry",
+            "of_account",
+            "first_seq",
+            "last_seq",
+            "first_entry",
+            "last_entry",
+            "first_anchor",
+            "last_anchor",
+            "accounts",
+        ),
+    ),
+    "erasure": Event("Records beyond the legal retention were erased", "account", ERASURE),
+    "erasure.refused": Event("Nothing was erased: the law keeps it", "account", ERASURE),
+}
+
+PAGE = """# Events of the log
+
+Made from `backend/pipeline/events.py` by `python -m scripts.export_events`; a test compares the two, and every record
+that the API's tests leave with the table. The event's name is public (the entry's `t`), its fields are not.
+
+Every record holds {common}: see [evidence.md](evidence.md) 2. Chain "account" is the chain of the account that the
+event is about or that acted; "system" is the deployment's own. Fields in brackets are there when they apply; an empty
+string says that a field of an order is not known or does not apply. Amounts are decimals in USD, quantities shares,
+times UTC. No record holds a secret, a signature, a cookie or a network address.
+
+Order records name what a trade audit asks for so: order id `order_id`; venue order id `venue_order_id`, at `venue`;
+parent `parent`; `instrument`, `side`, `quantity`, `price`, `currency`; type `type`; time in force `time_in_force`;
+capacity `capacity`; investment decision maker `investment_decision` (a wallet); execution decision maker
+`execution_decision` (the model's hash, or the wallet of a person who decided alone); feature hash `features`;
+compliance decision `compliance_verdict` and the hash of its receipt `compliance_receipt`; risk decision
+`risk_verdict`, `risk_decision` and the figures and limits that it looked at `risk_figures`; reason code `rule` of the
+gate `gate`, in words `reason`. An order that passed holds both gates' verdicts.
+
+| event | chain | what it says | fields |
+|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """Return the table as a page."""
+    return PAGE.format(common=", ".join(f"`{name}`" for name in COMMON)) + "".join(
+        f"| `{name}` | {event.chain} | {event.says} | {_shown(event)} |\n" for name, event in sorted(EVENTS.items())
+    )
+
+
+def _shown(event: Event) -> str:
+    if event.fields == ORDER:
+        return "those of `decision.held`, and " + ", ".join(f"`{name}`" for name in ORDER if name not in DECISION)
+    return ", ".join([*(f"`{name}`" for name in event.fields), *(f"[`{name}`]" for name in event.optional)])
