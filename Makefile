@@ -16,7 +16,7 @@ export APE_DATA_FOLDER := $(CURDIR)/.refi/ape
 UV := .venv/bin/uv
 UV_VERSION := 0.13.8
 
-.PHONY: help setup build demo test check bench chaos up clean
+.PHONY: help setup build demo test check bench gas chaos up clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -45,6 +45,9 @@ check: setup build ## run every linter and static check
 
 bench: setup build ## measure against named peers, in one run
 	.venv/bin/python -m tests.benchmarks
+
+gas: setup build ## print what anchors, inclusion on chain and the L1 proof cost
+	.venv/bin/python -m scripts.gas
 
 chaos: setup build ## kill the main job at a random moment, run it again, and insist that it ends with ok
 	.venv/bin/python -m scripts.chaos.demo

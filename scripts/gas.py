@@ -1,0 +1,179 @@
+"""Measure what the audit trail costs on chain: `python -m scripts.gas [--json]`, on fresh local nodes.
+
+L2 figures are execution and calldata as the L2 counts them; what a chain charges for its data on L1 comes on top.
+"""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+from web3 import Web3
+from web3.contract import Contract
+from web3.types import TxReceipt
+
+from backend.adapters.chain.l2_proof import l2_proof
+from backend.kernel.merkle import consistency_ranges, inclusion_ranges, leaf_hash, node_hash
+from scripts.local_node import LOG_KEY, ORIGIN, ask, deploy, node, send
+
+L2_CHAIN_ID, L1_CHAIN_ID = 42069, 31337
+ANCHOR_BOUND = 85_000
+ENTRY = b'{"c":"ESIzRFVmd4iZqrvM3e7_ABEiM0RVZneImaq7zN3u_wA","t":"order.filled","v":1}'
+# The relay anchors at 4,096 new leaves at the latest.
+BATCH = 4096
+ACCOUNTS, L1_ANCHORS = 300, 40
+
+Head = tuple[int, bytes, bytes]
+BLANK: Head = (0, bytes(32), bytes(32))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measured transaction."""
+
+    what: str
+    gas: int
+    calldata_bytes: int
+    detail: str
+
+
+@cache
+def tree_root(size: int) -> bytes:
+    """Return the root over `size` equal leaves: any size at once."""
+    if size == 1:
+        return leaf_hash(ENTRY)
+    split = 1 << (size - 1).bit_length() - 1
+    return node_hash(tree_root(split), tree_root(size - split))
+
+
+def growth(old: int, size: int) -> list[bytes]:
+    """Return the consistency proof between two trees of equal leaves."""
+    return [tree_root(end - start) for start, end in consistency_ranges(old, size)]
+
+
+def place(index: int, size: int) -> list[bytes]:
+    """Return the inclusion path of a leaf in a tree of equal leaves."""
+    return [tree_root(end - start) for start, end in inclusion_ranges(index, size)]
+
+
+def head_of(size: int) -> Head:
+    """Return the head of a log of equal entries."""
+    return size, tree_root(size), sha256(b"heads %d" % size).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """An AuditAnchor on a node."""
+
+    web3: Web3
+    contract: Contract
+
+    def log(self, name: str) -> bytes:
+        """Register a log and return its id."""
+        send(self.web3, self.contract.functions.registerLog(name, LOG_KEY, [self.web3.eth.accounts[0]]))
+        types = ["string", "bytes32", "uint256", "address"]
+        return keccak(encode(types, [name, LOG_KEY, L2_CHAIN_ID, self.contract.address]))
+
+    def anchor(self, log_id: bytes, old: int, size: int) -> TxReceipt:
+        """Anchor a log of a size, which extends one of the old size."""
+        previous = head_of(old) if old else BLANK
+        proof = growth(old, size) if old else []
+        return send(self.web3, self.contract.functions.anchor(log_id, previous, head_of(size), proof))
+
+
+def _row(web3: Web3, what: str, receipt: TxReceipt, detail: str) -> Row:
+    sent = web3.eth.get_transaction(receipt["transactionHash"])
+    return Row(what, receipt["gasUsed"], len(bytes(sent["input"])), detail)
+
+
+def anchors(web3: Web3) -> Iterator[Row]:
+    """Measure anchors: the first, those of growing logs, and the dearest that there is at 2^20 leaves."""
+    audit = Anchors(web3, deploy(web3, "AuditAnchor", web3.eth.accounts[0]))
+    first = audit.log("first")
+    yield _row(web3, "anchor, the first of a log", audit.anchor(first, 0, BATCH), "no proof")
+    for what, old, size in (
+        ("anchor at 10^3 leaves", 900, 1_000),
+        ("anchor at 2^10 leaves, longest proof", 2**9 - 1, 2**10),
+        ("anchor at 10^6 leaves", 10**6 - BATCH, 10**6),
+        ("anchor at 2^20 leaves, longest proof", 2**19 - 1, 2**20),
+    ):
+        log_id = audit.log(what)
+        audit.anchor(log_id, 0, old)
+        receipt = audit.anchor(log_id, old, size)
+        yield _row(web3, what, receipt, f"{old:,} to {size:,} leaves, {len(growth(old, size))} hashes")
+
+
+def inclusion(web3: Web3) -> Iterator[Row]:
+    """Measure a contract that lets through whoever shows an entry of an anchored log."""
+    audit = Anchors(web3, deploy(web3, "AuditAnchor", web3.eth.accounts[0]))
+    gate = deploy(web3, "EntryGate", file="Harnesses")
+    log_id, size, index = audit.log("inclusion"), 2**20, 0b1010_1010_1010_1010_1010
+    audit.anchor(log_id, 0, size)
+    path = place(index, size)
+    shown = (0, head_of(size), ENTRY, index, path)
+    receipt = send(web3, gate.functions.enter(audit.contract.address, log_id, shown))
+    yield _row(web3, "inclusion of an entry, depth 20", receipt, f"{len(ENTRY)} bytes, {len(path)} hashes")
+
+
+def l1_proof(l2: Web3, l1: Web3) -> Iterator[Row]:
+    """Measure the proof of an anchor on L1."""
+    for number in range(ACCOUNTS):
+        ask(l2, "anvil_setBalance", "0x" + keccak(b"%d" % number)[:20].hex(), hex(number + 1))
+    audit = Anchors(l2, deploy(l2, "AuditAnchor", l2.eth.accounts[0]))
+    log_id, index = audit.log(ORIGIN), L1_ANCHORS // 2
+    for number in range(L1_ANCHORS):
+        audit.anchor(log_id, number * BATCH, (number + 1) * BATCH)
+    proof = asyncio.run(l2_proof(_url(l2), audit.contract.address, log_id, index, l2.eth.block_number))
+    registry = deploy(l1, "StandInRegistry", file="OptimismStandIns")
+    game = deploy(l1, "StandInGame", proof["output_root"], file="OptimismStandIns")
+    verifier = deploy(l1, "L1AnchorVerifier", registry.address, audit.contract.address, L2_CHAIN_ID)
+    send(l1, registry.functions.settle(game.address, True))
+    preimage = (bytes(32), *(proof[name] for name in ("state_root", "message_passer_storage_root", "block_hash")))
+    nodes = proof["account_proof"], proof["storage_proof"]
+    receipt = send(l1, verifier.functions.prove(game.address, preimage, log_id, index, *nodes))
+    detail = f"{len(nodes[0])} account and {len(nodes[1])} storage nodes; registry and game are stand-ins"
+    yield _row(l1, "L1 proof of an anchor", receipt, detail)
+
+
+def _url(web3: Web3) -> str:
+    return str(web3.provider.endpoint_uri)  # type: ignore[attr-defined]
+
+
+def measured() -> list[Row]:
+    """Return every row, measured now."""
+    optimism = ("--network", "optimism", "--timestamp", "1451606400")
+    with node(L2_CHAIN_ID, *optimism) as l2, node(L1_CHAIN_ID) as l1:
+        return [*anchors(l2), *inclusion(l2), *l1_proof(l2, l1)]
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows as lines of text."""
+    width = max(len(row.what) for row in rows)
+    lines = [f"{'':{width}}  {'gas':>8}  {'calldata':>8}"]
+    lines += [f"{row.what:{width}}  {row.gas:>8,}  {row.calldata_bytes:>6,} B  {row.detail}" for row in rows]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Print the table; exit 1 when an anchor costs more than it may."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    rows = measured()
+    over = [row.what for row in rows if row.what.startswith("anchor") and row.gas > ANCHOR_BOUND]
+    if parser.parse_args().json:
+        answer: dict[str, Any] = {"anchor_bound": ANCHOR_BOUND, "ok": not over, "rows": [asdict(row) for row in rows]}
+        print(json.dumps(answer))
+    else:
+        print(table(rows))
+        print(f"an anchor may cost {ANCHOR_BOUND:,}: {'ok' if not over else 'FAILED by ' + ', '.join(over)}")
+    return 1 if over else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
