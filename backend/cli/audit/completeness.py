@@ -6,35 +6,43 @@ from pathlib import Path
 from typing import Any
 
 from backend.cli.audit.access import Names, OnChain, granted, listed_anchors, platform, signed_in
-from backend.cli.audit.pages import account_path, pages
+from backend.cli.audit.pages import HEADS_BYTES, account_path, heads, pages
 from backend.cli.audit.shown import progress, show_findings
-from backend.cli.site import MIB, Site
-from backend.kernel.errors import Conflict, Unavailable
+from backend.cli.site import Site
+from backend.kernel.errors import Conflict, NotFound, Unavailable
 from backend.transparency.engine.completeness import ALL_HEADS, ANCHORS, HEADS, ON_CHAIN, PAGES, Completeness
 from backend.transparency.engine.findings import Finding
-
-HEADS_BYTES = 256 * MIB
 
 
 def audit_completeness(account: str, api: str, wallet: Path, names: Names, *, as_json: bool) -> int:
     """Fetch everything about an account, check it, and print what was found."""
     account_path(account)
-    site = signed_in(platform(api), wallet)
+    findings, facts = examine(signed_in(platform(api), wallet), account, names)
+    return show_findings(findings, facts, as_json=as_json)
+
+
+def examine(site: Site, account: str, names: Names) -> tuple[list[Finding], dict[str, Any]]:
+    """Return what was found about an account, and of what."""
     audit, chain = Completeness(), OnChain(names.trusted(), names.rpc)
-    listed = listed_anchors(site)
-    identity = bytes.fromhex(str(listed[0]["log_id"])[2:]) if listed else bytes(32)
-    # The chain first: anchors that come while the pages are read are not asked for.
+    _list_anchors(site, audit)
+    if not audit.anchors:
+        raise NotFound("nothing is anchored yet")
+    identity = audit.anchors[max(audit.anchors)].log_id
     on_chain, required = _count(chain, identity)
-    for anchor in listed:
-        _taken(audit, ANCHORS, partial(audit.add_anchor, anchor))
-    heads = granted(site.get(f"{account_path(account)}/heads", HEADS_BYTES)).document()
-    _taken(audit, HEADS, partial(audit.add_heads, heads))
+    # Once more, for an anchor that came in between.
+    _list_anchors(site, audit)
+    for answer in heads(site, account, max(audit.anchors)):
+        _taken(audit, HEADS, partial(audit.add_heads, answer))
     _read_pages(site, account, names, audit)
     _read_all_heads(site, audit)
-    findings = audit.findings(max(required, len(listed)))
+    findings = audit.findings(required)
     findings.append(on_chain or _compared(chain, identity, audit))
-    facts = {"account": audit.account, "records": len(audit.indices), "anchors": len(audit.anchors)}
-    return show_findings(findings, facts, as_json=as_json)
+    return findings, {"account": audit.account, "records": len(audit.indices), "anchors": len(audit.anchors)}
+
+
+def _list_anchors(site: Site, audit: Completeness) -> None:
+    for anchor in listed_anchors(site):
+        _taken(audit, ANCHORS, partial(audit.add_anchor, anchor))
 
 
 def _read_pages(site: Site, account: str, names: Names, audit: Completeness) -> None:

@@ -1,6 +1,7 @@
 """`refi audit export`: an account's records as evidence packs, each whole and verified, to go on with after a stop."""
 
 import json
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from backend.cli.audit.access import Names, platform, signed_in
 from backend.cli.audit.pages import Page, account_path, pages
 from backend.cli.audit.shown import progress
 from backend.cli.durable import write_durably
+from backend.cli.site import Site
 from backend.kernel.errors import Conflict, Invalid
 
 INDEX = "index.json"
@@ -46,6 +48,8 @@ class Export:
 
     def _read(self, account: str) -> dict[str, Any]:
         path = self._folder / INDEX
+        if not path.exists() and any(self._folder.glob("*.refi.json")):
+            raise Conflict(f"{self._folder} holds packs that {INDEX} does not list: choose another folder")
         if not path.exists():
             return {"format": FORMAT, "account": account, "files": []}
         try:
@@ -64,6 +68,15 @@ class Export:
         return sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
+def copy_records(
+    kept: Export, site: Site, account: str, names: Names, tell: Callable[[int], None] = lambda _: None
+) -> None:
+    """Add every page after the last finished one."""
+    for page in pages(site, account, names.trusted(), kept.after):
+        kept.add(page)
+        tell(kept.after)
+
+
 def export(account: str, out: Path, api: str, wallet: Path, names: Names, *, as_json: bool) -> int:
     """Write an account's records as packs; a later call goes on after the last finished one."""
     account_path(account)
@@ -72,10 +85,8 @@ def export(account: str, out: Path, api: str, wallet: Path, names: Names, *, as_
     ended = False
     try:
         with progress() as bar:
-            task = bar.add_task("records", total=None, completed=kept.after)
-            for page in pages(site, account, names.trusted(), kept.after):
-                kept.add(page)
-                bar.update(task, completed=kept.after)
+            task = bar.add_task("records", total=None, completed=before)
+            copy_records(kept, site, account, names, lambda seq: bar.update(task, completed=seq))
     except KeyboardInterrupt:
         ended = True
     facts = {"ok": not ended, "files": len(kept.index["files"]), "records": kept.after, "new": kept.after - before}

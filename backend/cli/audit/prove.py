@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from backend.cli.audit.access import PACK_BYTES, Names, granted, running_platform
+from backend.cli.audit.access import PACK_BYTES, Names, granted, parsed, running_platform
 from backend.cli.audit.shown import show_findings
 from backend.cli.durable import write_durably
 from backend.cli.site import Site
@@ -22,18 +22,21 @@ def prove(index: int, out: Path | None, api: str, names: Names, *, as_json: bool
     ]
     findings.append(_about(pack, index))
     facts: dict[str, Any] = {"index": index, "identified": report.identified}
-    if out is not None:
+    if out is not None and report.exit_code != 1:
         write_durably(out, pack)
         facts["pack"] = str(out)
-    elif as_json:
+    elif as_json and report.exit_code != 1:
         facts["pack"] = json.loads(pack)
     return show_findings(findings, facts, as_json=as_json)
 
 
 def _about(pack: bytes, index: int) -> Finding:
-    listed = [entry["index"] for entry in json.loads(pack)["entries"]]
+    shown = parsed(pack)
+    if shown is None:
+        return Finding("asked entry", "skipped", "the format is not known")
+    listed = [entry["index"] for entry in shown["entries"]]
     asked = listed == [index]
-    return Finding("asked entry", "pass" if asked else "fail", f"entry {listed[0]}")
+    return Finding("asked entry", "pass" if asked else "fail", f"the pack is of entry {listed[0]}")
 
 
 def _pack(index: int, api: str) -> bytes:

@@ -52,8 +52,9 @@ class Completeness:
 
     def add_heads(self, answer: Mapping[str, Any]) -> None:
         """Take the account's heads, one an anchor, each proved to stand in the anchor's heads tree."""
-        self.account = str(answer["account"])
-        before = 0
+        account = str(answer["account"])
+        self.faults.require(HEADS, self.account in {"", account}, "the heads are those of two accounts")
+        self.account, before = account, max((head.count for head in self.shown.values()), default=0)
         for one in answer["heads"]:
             claim, proof = self.add_anchor(one["anchor"]), _head_proof(one["heads"])
             where = f"anchor {claim.index}"
@@ -112,7 +113,7 @@ class Completeness:
         total = len(self.indices)
         unlogged = [seq for seq in self.erased if not any(erasure > seq for erasure in self.erasures)]
         self.faults.require(
-            COMMITMENTS, not unlogged, f"fields of seq {unlogged[:1]} are withheld, no erasure is logged"
+            COMMITMENTS, not unlogged, f"fields of seq {unlogged[:1]} are withheld, no later erasure is anchored"
         )
         erased = f", {len(self.erased)} erased" if self.erased else ""
         return [
@@ -171,7 +172,7 @@ class Completeness:
 
     def _note_event(self, seq: int, values: Mapping[str, Any]) -> None:
         event = str(values.get("event", ""))
-        if event == ERASURE or event.endswith(f".{ERASURE}"):
+        if event == ERASURE:
             self.erasures.append(seq)
         if event.startswith(RECONCILIATION):
             self.reconciliations.append(str(values.get("ts_event", f"seq {seq}")))

@@ -48,7 +48,7 @@ class AnchorClaim:
                 _whole(listed["size"]), decode_bytes(listed["root"], 32), decode_bytes(listed["heads_root"], 32)
             )
             if not _WORD.fullmatch(listed["log_id"]):
-                raise EncodingError("a log_id is 0x and 64 hex digits in lower case")  # noqa: TRY301
+                raise EncodingError("a log_id is 0x and 64 hex digits in lower case")
             return cls(bytes.fromhex(listed["log_id"][2:]), _whole(listed["index"]), head)
         except (KeyError, TypeError, ValueError) as error:
             raise EncodingError(f"not an anchor: {error}") from error

@@ -1,0 +1,271 @@
+"""Completeness of an account over HTTP: what is whole passes, and every way to leave something out is named."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from backend.cli.audit import completeness
+from backend.cli.audit.access import Names
+from backend.cli.site import Site
+from backend.kernel.canonical import encode_bytes
+from backend.kernel.errors import NotFound, Unavailable
+from backend.kernel.heads import AccountHead
+from backend.kernel.keccak import keccak256
+from backend.transparency.engine.findings import exit_code
+from backend.transparency.engine.log_audit import AnchorClaim
+from tests.backend.cli.logs import Served, problem
+from tests.backend.transparency.bundles import CHAIN_ID, CONTRACT, LOG_ID
+from tests.backend.transparency.conftest import Chain, Endpoint, word
+from tests.backend.transparency.ledger import OTHER, TRADER, Ledger, honest
+
+NAMED = Names(contract=CONTRACT, chain_id=CHAIN_ID)
+Examine = Callable[..., dict[str, str]]
+Document = dict[str, Any]
+
+
+class Bent:
+    """A ledger whose answers a test changes: `bend(path, document)` returns what is sent."""
+
+    def __init__(self, log: Ledger, bend: Callable[[str, Document], Document | None] = lambda _, document: document):
+        self.log = log
+        self.bend = bend
+
+    def answer(self, path: str, query: dict[str, str]) -> tuple[int, bytes]:
+        status, content = self.log.answer(path, query)
+        if status != 200:
+            return status, content
+        document = self.bend(path, json.loads(content))
+        return problem(404, "no such thing") if document is None else (status, json.dumps(document).encode())
+
+
+@pytest.fixture
+def examine() -> Iterator[Examine]:
+    """Return what examines a served log and gives each check's result."""
+    servers: list[Served] = []
+
+    def run(bent: Bent, names: Names = NAMED) -> dict[str, str]:
+        servers.append(Served(bent.answer))
+        findings, facts = completeness.examine(Site(servers[-1].url), "me", names)
+        failed = {finding.name: finding.detail for finding in findings if finding.result == "fail"}
+        skipped = {finding.name: "skipped" for finding in findings if finding.result == "skipped"}
+        assert exit_code(findings) == (1 if failed else 3 if any(f.unreachable for f in findings) else 0)
+        assert facts["account"] == encode_bytes(TRADER)
+        return skipped | failed
+
+    yield run
+    for server in servers:
+        server.end()
+
+
+def test_a_whole_account_passes_for_a_regulator_and_for_its_owner(examine: Examine) -> None:
+    assert examine(Bent(honest())) == {"anchors on chain": "skipped"}
+    log = honest()
+    log.regulator = False
+    assert examine(Bent(log)) == {"all heads": "skipped", "anchors on chain": "skipped"}
+
+
+def bend_page(change: Callable[[Document], object]) -> Callable[[str, Document], Document]:
+    def bend(path: str, document: Document) -> Document:
+        if path.endswith("/accounts/me"):
+            change(document)
+        return document
+
+    return bend
+
+
+def without_record(document: Document) -> None:
+    del document["entries"][2]
+
+
+def cut_tail(log: Ledger) -> Callable[[str, Document], Document]:
+    """Show the page of the anchor before the newest, as if nothing had come since."""
+    return lambda path, document: log.page(TRADER, 0, 500, at=2)[0] if path.endswith("/me") else document
+
+
+def test_a_gap_is_found(examine: Examine) -> None:
+    failed = examine(Bent(honest(), bend_page(without_record)))
+    assert failed["sequence"] == "seq 4 where 3 is due (and 2 more)"
+    assert {"prev chain", "heads", "tail"} <= failed.keys()
+
+
+def test_a_cut_tail_is_found(examine: Examine) -> None:
+    log = honest()
+    failed = examine(Bent(log, cut_tail(log)))
+    assert "the head counts 6 records, 4 were shown" in failed["heads"]
+    assert "there is anchor 3" in failed["tail"]
+
+
+def test_a_cut_tail_with_its_anchor_hidden_is_found_on_chain(examine: Examine, chain_of: Callable[..., str]) -> None:
+    log = honest()
+    log.of(TRADER)[1].shown = sorted(log.of(TRADER)[1].fields)
+    tail = cut_tail(log)
+
+    def bend(path: str, document: Document) -> Document | None:
+        hidden = {"/api/v1/log/anchors": "anchors", "/api/v1/evidence/accounts/me/heads": "heads"}
+        if path in hidden:
+            document[hidden[path]].pop()
+        return tail(path, document)
+
+    names = Names(contract=CONTRACT, chain_id=CHAIN_ID, rpc=(chain_of(log),))
+    assert examine(Bent(log, bend), NAMED) == {"anchors on chain": "skipped"}
+    assert examine(Bent(log, bend), names)["anchors"] == "anchor 3 is not shown"
+
+
+def test_a_fork_of_the_account_is_found(examine: Examine) -> None:
+    log = honest()
+    real = log.of(TRADER)[3]
+    # The anchored head stands on another record 4 than the one shown.
+    forked = [AccountHead(h.id, h.count, bytes([7]) * 32) if h.id == TRADER else h for h in log.anchors[2][1]]
+    log.anchors[2] = (log.anchors[2][0], forked)
+    failed = examine(Bent(log))
+    assert real.seq == 4
+    assert failed["heads"] == "anchor 2: the head is not record 4: a fork"
+
+
+def test_a_head_that_lags_behind_the_records_is_found(examine: Examine) -> None:
+    log = honest()
+    old = log.anchors[1][1]
+    log.anchors[2] = (log.anchors[2][0], old)
+    assert "the head counts 2 records, 4 were shown" in examine(Bent(log))["heads"]
+
+
+def test_a_head_that_is_not_anchored_is_found(examine: Examine) -> None:
+    def bend(path: str, document: Document) -> Document:
+        if path.endswith("/heads"):
+            document["heads"][1]["heads"]["count"] -= 1
+        return document
+
+    assert "not in the anchored heads tree" in examine(Bent(honest(), bend))["heads"]
+
+
+def test_a_head_left_out_is_found(examine: Examine) -> None:
+    def bend(path: str, document: Document) -> Document:
+        if path.endswith("/heads"):
+            del document["heads"][1]
+        return document
+
+    assert "the account had records, no head is shown" in examine(Bent(honest(), bend))["heads"]
+
+
+def withhold_price(document: Document) -> None:
+    del document["entries"][4]["disclosed"]["price"]
+
+
+def withhold_all_but_retained(document: Document) -> None:
+    kept = ("account", "event", "prev", "seq")
+    shown = document["entries"][5]["disclosed"]
+    document["entries"][5]["disclosed"] = {name: shown[name] for name in kept}
+
+
+def test_a_withheld_field_is_found(examine: Examine) -> None:
+    assert examine(Bent(honest(), bend_page(withhold_price)))["commitments"] == "seq 5: 7 of 8 fields"
+
+
+def test_fields_that_are_gone_without_an_erasure_are_found(examine: Examine) -> None:
+    failed = examine(Bent(honest(), bend_page(withhold_all_but_retained)))
+    assert failed["commitments"] == "fields of seq [6] are withheld, no later erasure is anchored"
+
+
+def test_a_page_that_the_verifier_refuses_is_found(examine: Examine) -> None:
+    def alter(document: Document) -> None:
+        document["entries"][3]["inclusion"].reverse()
+
+    assert examine(Bent(honest(), bend_page(alter)))["pages"] == "page 1: refused: inclusion"
+
+
+def test_a_contract_that_was_not_named_is_another_log(examine: Examine) -> None:
+    other = Names(contract="0x" + "11" * 20, chain_id=CHAIN_ID)
+    assert examine(Bent(honest()), other)["pages"] == "page 1: refused: log identity"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda heads: heads.append(heads[0]), "not unique and sorted"),
+        (lambda heads: heads.reverse(), "not unique and sorted"),
+        (lambda heads: heads.pop(), "these are not the anchored heads"),
+    ],
+)
+def test_a_full_list_that_is_not_the_anchored_one_is_found(
+    change: Callable[[list[Any]], object], said: str, examine: Examine
+) -> None:
+    def bend(path: str, document: Document) -> Document:
+        if path.endswith("/evidence/heads/2"):
+            change(document["heads"])
+        return document
+
+    assert said in examine(Bent(honest(), bend))["all heads"]
+
+
+def test_an_account_that_shrank_is_found(examine: Examine) -> None:
+    log = honest()
+    size, heads = log.anchors[3]
+    log.anchors[3] = (size, [AccountHead(h.id, 1, h.head) if h.id == OTHER else h for h in heads])
+    assert "an account has fewer records than before" in examine(Bent(log))["all heads"]
+
+
+def test_anchors_that_the_chain_does_not_hold_are_found(examine: Examine, chain_of: Callable[..., str]) -> None:
+    log = honest()
+    names = Names(contract=CONTRACT, chain_id=CHAIN_ID, rpc=(chain_of(log),))
+    assert examine(Bent(log), names) == {}
+    altered = Names(contract=CONTRACT, chain_id=CHAIN_ID, rpc=(chain_of(log, wrong=1),))
+    assert examine(Bent(log), altered)["anchors on chain"] == "the contract holds no such anchor 1"
+
+
+def test_an_rpc_that_is_down_is_unreachable(examine: Examine) -> None:
+    names = Names(contract=CONTRACT, chain_id=CHAIN_ID, rpc=("http://127.0.0.1:1",))
+    assert examine(Bent(honest()), names) == {"anchors on chain": "skipped"}
+
+
+@pytest.mark.parametrize("answer", [{}, {"account": 1, "heads": [{}]}, {"account": "x", "heads": 7}])
+def test_an_answer_of_another_shape_is_a_fault_and_no_crash(answer: Document) -> None:
+    server = Served(Bent(honest(), lambda path, doc: answer if path.endswith("/heads") else doc).answer)
+    findings, _ = completeness.examine(Site(server.url), "me", NAMED)
+    server.end()
+    assert exit_code(findings) == 1
+
+
+def test_who_is_not_there_or_not_shown_is_told_in_one_line() -> None:
+    server = Served(lambda *_: problem(404, "no such account"))
+    with pytest.raises(Unavailable, match="no such account"):
+        completeness.examine(Site(server.url), "me", NAMED)
+    log = honest()
+    server.answer = Bent(log, lambda path, doc: None if "accounts" in path else doc).answer
+    with pytest.raises(NotFound, match="no such thing"):
+        completeness.examine(Site(server.url), "me", NAMED)
+    server.end()
+
+
+def test_pages_that_lead_no_further_end() -> None:
+    log = honest()
+    server = Served(lambda path, query: log.answer(path, query | {"after": "0", "limit": "3"}))
+    server.headers = {"Link": '</x?after=3&limit=3>; rel="next"'}
+    findings, _ = completeness.examine(Site(server.url), "me", NAMED)
+    server.end()
+    assert "leads no further" in next(f.detail for f in findings if f.name == "pages")
+
+
+@pytest.fixture
+def chain_of() -> Iterator[Callable[..., str]]:
+    """Return what serves the anchors of a log as a chain does."""
+    servers: list[Endpoint] = []
+
+    def start(log: Ledger, wrong: int = -1) -> str:
+        chain = Chain()
+        count = keccak256(b"anchorCount(bytes32)")[:4] + LOG_ID
+        chain.answer_call(CONTRACT, count, word(len(log.anchors)))
+        for at in range(len(log.anchors)):
+            call = keccak256(b"anchorAt(bytes32,uint256)")[:4] + LOG_ID + word(at)
+            stored = bytes(32) if at == wrong else AnchorClaim.of(log.anchor(at)).word
+            chain.answer_call(CONTRACT, call, stored)
+        servers.append(Endpoint(chain, "honest", threading.Event()))
+        threading.Thread(target=servers[-1].serve_forever, args=(0.02,), daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
