@@ -25,6 +25,8 @@ contract L1AnchorVerifier is IL1AnchorVerifier {
     mapping(bytes32 logId => mapping(uint256 index => bytes32 word)) public provenAt;
 
     constructor(address anchorStateRegistry_, address auditAnchor_, uint256 l2ChainId_) {
+        if (anchorStateRegistry_.code.length == 0) revert NoContract(anchorStateRegistry_);
+        if (auditAnchor_ == address(0)) revert NoContract(auditAnchor_);
         anchorStateRegistry = IOptimismAnchorStateRegistry(anchorStateRegistry_);
         auditAnchor = auditAnchor_;
         l2ChainId = l2ChainId_;

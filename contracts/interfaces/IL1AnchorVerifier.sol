@@ -19,6 +19,8 @@ interface IL1AnchorVerifier {
         bytes32 blockHash;
     }
 
+    /// @notice There is no contract at the registry's address, or AuditAnchor's is zero
+    error NoContract(address account);
     /// @notice The registry does not vouch for the game's claim (yet, or any more)
     error GameNotValid(address game);
     /// @notice The preimage is of another form than this contract reads

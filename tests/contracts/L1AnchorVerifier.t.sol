@@ -26,6 +26,13 @@ contract L1AnchorVerifierTest is Base {
         verifier = new L1AnchorVerifier(address(registry), audit, L2);
     }
 
+    function test_a_verifier_of_nothing_is_not_deployed() public {
+        vm.expectRevert(abi.encodeWithSelector(IL1AnchorVerifier.NoContract.selector, stranger));
+        new L1AnchorVerifier(stranger, audit, L2);
+        vm.expectRevert(abi.encodeWithSelector(IL1AnchorVerifier.NoContract.selector, address(0)));
+        new L1AnchorVerifier(address(registry), address(0), L2);
+    }
+
     function testFuzz_a_stored_word_is_proven(bytes32 logId, uint256 index, bytes32 word) public {
         vm.assume(word != bytes32(0));
         requireEqual(word, prove(logId, index, word));
