@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from backend.accounts.models import Account
+from backend.accounts.models import Account, RefreshFamily, RefreshToken
 from backend.audit.models import CheckpointRow, LogStateRow, RecordRow
 from backend.compliance.models import ComplianceReceipt
 from backend.decisions.models import DecisionRow
@@ -101,6 +101,14 @@ async def forget_jobs(session: AsyncSession, number: int, name: str, epochs: Col
     query = select(Job.id, Job.payload).where(Job.account_id == number, Job.name == name, Job.finished_at.is_not(None))
     gone = [row.id for row in await session.execute(query) if row.payload.get("epoch") in epochs]
     await _delete(session, Job.id, gone)
+
+
+async def forget_sessions(session: AsyncSession, number: int, ended_by: datetime) -> None:
+    """Delete an account's sign-in sessions that were over at a moment."""
+    ended = RefreshFamily.account_id == number, RefreshFamily.expires_at <= ended_by
+    tokens = delete(RefreshToken).where(RefreshToken.family_id.in_(select(RefreshFamily.id).where(*ended)))
+    await session.execute(tokens.execution_options(synchronize_session=False))
+    await session.execute(delete(RefreshFamily).where(*ended).execution_options(synchronize_session=False))
 
 
 def _names(response: str, ids: Collection[str]) -> bool:

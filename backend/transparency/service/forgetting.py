@@ -29,6 +29,9 @@ async def forget(session: AsyncSession, erasing: Erasing) -> None:
         return
     await repository.forget_receipts(session, number, _values(erasing, "compliance_receipt"))
     await repository.forget_jobs(session, number, ATTEST_JOB, epochs)
+    logins = [record["ts_recorded"] for record in erasing.records if record["event"] == "login"]
+    if logins:
+        await repository.forget_sessions(session, number, parse_time(max(logins)))
     gone = problem(HTTPStatus.GONE, "erased", "what was answered then is erased")
     answer = {"status": gone.status_code, "media_type": MEDIA_TYPE, "response": bytes(gone.body).decode()}
     await repository.forget_answers(session, number, decisions | _values(erasing, "order_id"), answer)

@@ -1,6 +1,7 @@
 """Packs of before an erasure still verify, packs of after it show what was retained, and other tables forget too."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.accounts.endpoints import signed_in
-from backend.accounts.models import Account
+from backend.accounts.models import Account, RefreshFamily, RefreshToken
 from backend.accounts.types import Caller, Role
 from backend.audit.service.erasure import ErasureService
 from backend.compliance.models import ComplianceReceipt
@@ -43,6 +44,7 @@ from tests.backend.transparency.desk import (
     passed,
     results,
 )
+from tests.conftest import import_every_model
 from tests.fakes import client_of, serve
 
 CLOSED: dict[str, Any] = {"subject": WALLET, "epoch": 16_953, "position_commitment": WORD}
@@ -232,6 +234,26 @@ def closed_of(epoch: int) -> list[Base]:
     ]  # fmt: skip
 
 
+FORGOTTEN = {
+    *("attestations", "audit_records", "compliance_receipts", "decisions", "epochs", "halts", "idempotency_keys"),
+    *("jobs", "orders", "reconciliations", "refresh_families", "refresh_tokens", "risk_decisions"),
+}
+# Why each of them stays is written down in docs/decisions/0013.
+STAYING = {
+    *("accounts", "anchor_requests", "audit_accounts", "audit_state", "cash", "position_salts", "positions"),
+    "risk_accounts",
+}
+SAYS_WHO = re.compile("account|subject|address|pseudonym|wallet|actor|payload|response|decision|family|json")
+
+
+def test_every_table_that_says_something_of_an_account_is_forgotten_or_known_to_stay() -> None:
+    import_every_model()
+    found = {
+        table.name for table in Base.metadata.sorted_tables if any(SAYS_WHO.search(one.name) for one in table.columns)
+    }
+    assert found == FORGOTTEN | STAYING
+
+
 @pytest.fixture
 async def offices(database: Database) -> Desk:
     """Return a desk with three orders: number 1 is long over, 2 is as old but of unknown fate, 3 is recent."""
@@ -302,6 +324,23 @@ async def test_an_answer_that_named_an_erased_order_is_gone_and_its_key_stays_us
     assert "187.25" not in kept["key-1"].response
     assert json.loads(kept["key-1"].response)["type"] == "urn:refi:problem:erased"
     assert kept["key-3"].status == 201
+
+
+async def test_sessions_that_were_over_go_with_the_logins_of_that_time(offices: Desk) -> None:
+    now = offices.clock.wall()
+    async with offices.database.transaction() as session:
+        for name, expires_at in {"over": now - timedelta(days=1), "open": now + timedelta(days=1)}.items():
+            session.add(RefreshFamily(id=name, account_id=1, opened_at=LONG_AGO, expires_at=expires_at))
+            await session.flush()
+            session.add(RefreshToken(token_sha256=name, family_id=name, issued_at=LONG_AGO))
+    await offices.log(TRADER, "login", method="eip4361")
+    offices.clock.advance(business=2 * RETENTION)
+    await offices.erasures([forget]).erase(
+        TRADER, before_epoch=None, reason="asked for", legal_basis="GDPR 17", operator=TRADER
+    )
+    async with offices.database.reading() as session:
+        assert await column(session, RefreshFamily.id) == ["open"]
+        assert await column(session, RefreshToken.family_id) == ["open"]
 
 
 async def test_a_halt_that_is_over_forgets_whom_it_was_about(offices: Desk) -> None:
