@@ -51,7 +51,10 @@ class Export:
         if not path.exists() and any(self._folder.glob("*.refi.json")):
             raise Conflict(f"{self._folder} holds packs that {INDEX} does not list: choose another folder")
         if not path.exists():
-            return {"format": FORMAT, "account": account, "files": []}
+            # Before the first pack: a stop between a pack and its listing is gone on from.
+            fresh: dict[str, Any] = {"format": FORMAT, "account": account, "files": []}
+            write_durably(path, json.dumps(fresh, indent=1).encode(), 0o600)
+            return fresh
         try:
             index: dict[str, Any] = json.loads(path.read_text())
             changed = [one["file"] for one in index["files"] if self._digest(one["file"]) != one["sha256"]]

@@ -8,7 +8,7 @@ from backend.cli.audit.access import PACK_BYTES, Names, granted, parsed, running
 from backend.cli.audit.shown import show_findings
 from backend.cli.durable import write_durably
 from backend.cli.site import Site
-from backend.transparency.engine.findings import Finding
+from backend.transparency.engine.findings import Finding, exit_code
 from backend.transparency.engine.verifier import verify
 
 
@@ -22,10 +22,12 @@ def prove(index: int, out: Path | None, api: str, names: Names, *, as_json: bool
     ]
     findings.append(_about(pack, index))
     facts: dict[str, Any] = {"index": index, "identified": report.identified}
-    if out is not None and report.exit_code != 1:
+    if exit_code(findings) == 1:
+        return show_findings(findings, facts, as_json=as_json)
+    if out is not None:
         write_durably(out, pack)
         facts["pack"] = str(out)
-    elif as_json and report.exit_code != 1:
+    elif as_json:
         facts["pack"] = json.loads(pack)
     return show_findings(findings, facts, as_json=as_json)
 

@@ -74,6 +74,7 @@ class Served(ThreadingHTTPServer):
         self.mode = "honest"
         self.headers: dict[str, str] = {}
         self.asked: list[str] = []
+        self.tokens: list[str] = []
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
@@ -96,6 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
         assert isinstance(server, Served)
         parts = urlsplit(self.path)
         server.asked.append(self.path)
+        server.tokens.append(self.headers.get("Authorization", ""))
         if server.mode == "endless":
             self._endless()
             return
@@ -110,6 +112,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Location", "http://169.254.169.254/latest")
         self.end_headers()
         self.wfile.write(content)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.do_GET()
 
     def _endless(self) -> None:
         self.send_response(200)

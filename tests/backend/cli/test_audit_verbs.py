@@ -8,18 +8,20 @@ from typing import Any
 import pytest
 
 from backend.audit.engine.tiles import entry_bundle, parse_tile_path
-from backend.cli.audit.access import Names
+from backend.cli.audit.access import Names, signed_in
 from backend.cli.audit.export import Export, copy_records
+from backend.cli.audit.log import audit_log
+from backend.cli.audit.prove import prove
 from backend.cli.site import Site
 from backend.kernel import merkle
-from backend.kernel.errors import Conflict, Invalid, Unavailable
+from backend.kernel.errors import Conflict, Invalid, NotFound, Unavailable
 from backend.kernel.signed_note import Checkpoint, checkpoint_text, sign_note
 from tests.backend.cli.conftest import Refi, several_in
 from tests.backend.cli.logs import KEY, PRIVATE, Answer, Served, problem
 from tests.backend.transparency.bundles import CHAIN_ID, CONTRACT, anchor, entry, write
 from tests.backend.transparency.ledger import TRADER, Ledger, honest
 
-NAMED = ("--contract", CONTRACT, "--chain-id", CHAIN_ID)
+NAMED = Names(contract=CONTRACT, chain_id=CHAIN_ID)
 Serve = Callable[[Answer], Served]
 
 
@@ -59,37 +61,47 @@ class ServedLog:
         return 200, json.dumps({"log_public_key": str(KEY)}).encode()
 
 
-def checks(out: str) -> dict[str, str]:
-    """Return each check's result."""
-    return {check["name"]: check["result"] for check in json.loads(out)["checks"]}
+Said = tuple[int, dict[str, Any], dict[str, str]]
+Run = Callable[..., Said]
 
 
-def test_a_served_log_passes_and_a_changed_one_fails(serve: Serve, refi: Refi) -> None:
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return what runs a verb and gives its exit status, its object and each check's result."""
+
+    def call(verb: Callable[..., int], *arguments: object, names: Names = NAMED) -> Said:
+        code = verb(*arguments, names, as_json=True)
+        out = json.loads(capsys.readouterr().out)
+        return code, out, {check["name"]: check["result"] for check in out["checks"]}
+
+    return call
+
+
+def test_a_served_log_passes_and_a_changed_one_fails(serve: Serve, run: Run) -> None:
     log = ServedLog(600, (1, 300, 512, 600))
     server = serve(log.answer)
-    arguments = ("audit", "log", "--api", server.url, *NAMED, "--json")
-    answer = refi(*arguments, "--log-key", KEY)
-    assert (answer.code, json.loads(answer.out)["size"]) == (0, 600)
-    assert set(checks(answer.out).values()) == {"pass", "skipped"}
+    code, out, checks = run(audit_log, None, server.url, str(KEY))
+    assert (code, out["size"], set(checks.values())) == (0, 600, {"pass", "skipped"})
     log.entries[300] = entry(999)
-    answer = refi(*arguments)
-    assert (answer.code, checks(answer.out)["roots"]) == (1, "fail")
+    code, _, checks = run(audit_log, None, server.url, "")
+    assert (code, checks["roots"]) == (1, "fail")
     server.mode = "failing"
-    assert refi(*arguments).is_one_line(3, "answers with status 500")
+    with pytest.raises(Unavailable, match="answers with status 500"):
+        run(audit_log, None, server.url, "")
 
 
-def test_a_folder_of_bundles_passes_and_a_cut_one_fails(refi: Refi, tmp_path: Path) -> None:
+def test_a_folder_of_bundles_passes_and_a_cut_one_fails(run: Run, tmp_path: Path) -> None:
     bundles = write(tmp_path, 3, 100, 2)
-    answer = refi("audit", "log", tmp_path, *NAMED, "--json")
-    assert (answer.code, json.loads(answer.out)["anchors"]) == (0, 6)
-    assert checks(answer.out)["log identity"] == "pass"
+    code, out, checks = run(audit_log, tmp_path, "", "")
+    assert (code, out["anchors"], checks["log identity"]) == (0, 6, "pass")
     bundles[1].unlink()
-    answer = refi("audit", "log", tmp_path, "--json")
-    assert answer.code == 1
-    failed = next(check for check in json.loads(answer.out)["checks"] if check["name"] == "entries")
+    code, out, _ = run(audit_log, tmp_path, "", "")
+    failed = next(check for check in out["checks"] if check["name"] == "entries")
+    assert code == 1
     assert failed["detail"].startswith("day-0002.json: from 200 to 300 after size 100")
     bundles[0].write_bytes(b"{}")
-    assert "not a bundle of entries" in refi("audit", "log", tmp_path).out.replace("\n", " ")
+    code, out, _ = run(audit_log, tmp_path, "", "")
+    assert "day-0000.json: not a bundle of entries" in out["checks"][1]["detail"]
 
 
 MISUSES: list[tuple[list[str], int, str]] = [
@@ -122,23 +134,23 @@ def public(log: Ledger) -> Callable[[str, dict[str, str]], tuple[int, bytes]]:
     return lambda path, _: (200, json.dumps(pack).encode()) if path.endswith("/2") else problem(404, "no entry")
 
 
-def test_an_entry_is_proved_by_its_public_pack(serve: Serve, refi: Refi, tmp_path: Path) -> None:
+def test_an_entry_is_proved_by_its_public_pack(serve: Serve, run: Run, refi: Refi, tmp_path: Path) -> None:
     api, out = serve(public(honest())).url, tmp_path / "entry.refi.json"
-    answer = refi("audit", "prove", "2", "--api", api, *NAMED, "--out", out, "--json")
-    assert answer.code == 0
-    assert (checks(answer.out)["inclusion"], checks(answer.out)["asked entry"]) == ("pass", "pass")
-    assert refi("verify", out, *NAMED).code == 0
-    shown = refi("audit", "prove", "2", "--api", api, "--json")
-    assert json.loads(shown.out)["pack"] == json.loads(out.read_text())
-    assert refi("audit", "prove", "3", "--api", api).is_one_line(1, "answers 404: no entry")
+    code, _, checks = run(prove, 2, out, api)
+    assert (code, checks["inclusion"], checks["asked entry"]) == (0, "pass", "pass")
+    named = ("--contract", CONTRACT, "--chain-id", CHAIN_ID)
+    shown = refi("audit", "prove", "2", "--api", api, *named, "--json")
+    assert (shown.code, json.loads(shown.out)["pack"]) == (0, json.loads(out.read_text()))
+    with pytest.raises(NotFound, match="answers 404: no entry"):
+        run(prove, 3, None, api)
 
 
-def test_another_entry_than_the_one_asked_for_is_no_proof(serve: Serve, refi: Refi) -> None:
-    pack = public(honest())("/2", {})
-    answer = refi("audit", "prove", "5", "--api", serve(lambda *_: pack).url, "--json")
-    assert (answer.code, checks(answer.out)["asked entry"]) == (1, "fail")
-    nothing = refi("audit", "prove", "5", "--api", serve(lambda *_: (200, b"{}")).url, "--json")
-    assert (nothing.code, checks(nothing.out)["format"]) == (1, "fail")
+def test_another_entry_than_the_one_asked_for_is_no_proof(serve: Serve, run: Run, tmp_path: Path) -> None:
+    pack, out = public(honest())("/2", {}), tmp_path / "entry.refi.json"
+    code, _, checks = run(prove, 5, out, serve(lambda *_: pack).url)
+    assert (code, checks["asked entry"]) == (1, "fail")
+    code, _, checks = run(prove, 5, out, serve(lambda *_: (200, b"{}")).url)
+    assert (code, checks["format"], out.exists()) == (1, "fail", False)
 
 
 def paged(log: Ledger, bend: Callable[[dict[str, Any]], object] = lambda _: None) -> Served:
@@ -157,7 +169,7 @@ def paged(log: Ledger, bend: Callable[[dict[str, Any]], object] = lambda _: None
 
 def test_an_export_goes_on_after_a_stop_and_after_new_records(tmp_path: Path) -> None:
     log = honest()
-    server, names = paged(log), Names(contract=CONTRACT, chain_id=CHAIN_ID)
+    server, names = paged(log), NAMED
     asked = iter(range(100))
 
     def stopping(pack: dict[str, Any]) -> None:
@@ -188,7 +200,11 @@ def test_a_page_that_does_not_verify_is_not_exported(tmp_path: Path) -> None:
     with pytest.raises(Conflict, match="do not verify: refused: inclusion"):
         copy_records(Export(tmp_path, "me"), Site(server.url), "me", Names())
     server.end()
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("*.refi.json"))
+    (tmp_path / "index.json").unlink()
+    (tmp_path / "0001.refi.json").write_text("{}")
+    with pytest.raises(Conflict, match="choose another folder"):
+        Export(tmp_path, "me")
 
 
 def test_a_page_with_a_gap_is_not_exported(tmp_path: Path) -> None:
@@ -210,3 +226,34 @@ def test_an_export_that_was_changed_or_is_of_another_account_is_not_gone_on_with
     (tmp_path / "index.json").write_text("[]")
     with pytest.raises(Invalid, match="no index of an export"):
         Export(tmp_path, "me")
+
+
+def test_an_expired_session_is_renewed(serve: Serve, tmp_path: Path) -> None:
+    key, given = tmp_path / "wallet.key", iter(("first", "second"))
+    key.write_text("0x" + "11" * 32)
+
+    def answer(path: str, _: dict[str, str]) -> tuple[int, bytes]:
+        if path.endswith("/nonce"):
+            return 200, b'{"nonce": "abcdefgh12345678"}'
+        if path.endswith("/login"):
+            return 200, json.dumps({"access_token": next(given)}).encode()
+        if path.endswith("/anchors"):
+            return 200, b'{"chain_id": 42069, "anchors": []}'
+        return (200, b"{}") if server.tokens[-1] == "Bearer second" else problem(401, "expired")
+
+    server = serve(answer)
+    site = signed_in(server.url, key)
+    assert site.get("/api/v1/evidence/accounts/me", 1000).ok
+    assert [token for token in server.tokens if token] == ["Bearer first", "Bearer second"]
+    key.write_text("no key")
+    with pytest.raises(Invalid, match="64 hex digits"):
+        signed_in(server.url, key)
+
+
+def test_a_token_never_leaves_for_another_address(serve: Serve, tmp_path: Path) -> None:
+    server = serve(lambda *_: (200, b"{}"))
+    site = Site(server.url, sign_in=lambda: "secret")
+    server.mode = "redirecting"
+    with pytest.raises(Unavailable, match="redirects are not followed"):
+        site.get("/api/v1/evidence/accounts/me", 1000)
+    assert server.tokens == ["Bearer secret"]
