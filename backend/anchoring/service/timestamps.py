@@ -14,6 +14,7 @@ log = structlog.get_logger(__name__)
 
 EAS = "EAS"
 AT_ONCE = 16
+ABSENT = "absent"
 
 
 class Timestamps:
@@ -39,7 +40,9 @@ class Timestamps:
             for one in waiting[-AT_ONCE:]:
                 await self._timestamp(one)
         except (Unavailable, NotFound) as error:
-            log.debug("anchor.eas_absent", reason=error.detail)
+            if self._seen != ABSENT:
+                log.info("anchor.eas_absent", reason=error.detail)
+            self._seen = ABSENT
         except RefiError as error:
             log.warning("anchor.eas_failed", code=error.code, reason=error.detail)
         else:

@@ -39,7 +39,7 @@ class World:
         self.log_id = self.chain.register_log(ORIGIN, self.signer.log_public_key())
         self.service = self.relay()
 
-    def relay(self) -> AnchorService:
+    def relay(self, l1: FakeChain | None = None) -> AnchorService:
         """Return one more relay over the same log."""
         return AnchorService(
             self.database,
@@ -50,6 +50,7 @@ class World:
             origin=ORIGIN,
             public_key=self.signer.log_public_key(),
             chain_id=self.chain.id,
+            l1=l1,
         )
 
     async def grow(self, count: int) -> None:
