@@ -190,6 +190,23 @@ def an_entrys_text_of_another_form(pack: Any, draw: Random, _pool: Sequence[Case
 # --- the records
 
 
+def entries_reordered(pack: Any, draw: Random, _pool: Sequence[Case]) -> Mutant | None:
+    """Exchange two entries."""
+    if len(pack["entries"]) < 2:
+        return None
+    one, other = draw.sample(range(len(pack["entries"])), 2)
+    pack["entries"][one], pack["entries"][other] = pack["entries"][other], pack["entries"][one]
+    return pack
+
+
+def an_entry_repeated(pack: Any, draw: Random, _pool: Sequence[Case]) -> Mutant:
+    """List an entry twice, at its own index or at another."""
+    entry = copy.deepcopy(draw.choice(pack["entries"]))
+    entry["index"] += draw.choice([0, 0, 1, -1])
+    pack["entries"].insert(draw.randrange(len(pack["entries"]) + 1), entry)
+    return pack
+
+
 def an_entry_cut_out(pack: Any, draw: Random, _pool: Sequence[Case]) -> Mutant | None:
     """Take an entry out of the middle of an account's chain."""
     chain = chain_of(pack)
@@ -455,6 +472,8 @@ MUTATIONS: Mapping[str, Mutation] = {
         text_of_another_form,
         base64_of_another_form,
         an_entrys_text_of_another_form,
+        entries_reordered,
+        an_entry_repeated,
         an_entry_cut_out,
         an_entry_cut_out_and_the_rest_renumbered,
         the_tail_cut,

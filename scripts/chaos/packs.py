@@ -85,7 +85,7 @@ def tamper(name: str, cases: Sequence[Case], draw: Random) -> Tampered:
 def verdict(tampered: Tampered, verifier: Examine) -> Report:
     """Let a verifier examine a tampered pack with all that it may name."""
     case = tampered.case
-    changed = not isinstance(tampered.pack, dict) or tampered.pack.get("var") != case.pack.get("var")
+    changed = isinstance(tampered.pack, dict) and tampered.pack.get("var") != case.pack.get("var")
     named = named_of(case, with_returns=changed)
     return verifier(tampered.content, named, [Replay(case.answers)])
 

@@ -186,7 +186,7 @@ def parse_json(content: bytes | str) -> Any:
 
 def _require_shallow(text: str) -> None:
     # The decoder recurses in C: where a library has raised Python's recursion limit, nesting would overrun the stack.
-    if text.count(",") > MAX_COMMAS:
+    if text.count(",") > MAX_COMMAS or text.count('"') > 2 * MAX_COMMAS:
         raise Failed(f"more than {MAX_COMMAS} values")
     depth = opened = 0
     for match in _BRACKETS.finditer(text):

@@ -46,12 +46,12 @@ def many_keys() -> bytes:
 
 def many_entries() -> bytes:
     entry = ERASED.pack["entries"][0] | {"inclusion": [], "disclosed": {}}
-    return json.dumps(ERASED.pack | {"entries": [entry | {"index": at} for at in range(90_000)]}).encode()
+    return json.dumps(ERASED.pack | {"entries": [entry | {"index": at} for at in range(30_000)]}).encode()
 
 
 def many_fields() -> bytes:
     event = ERASED.pack["entries"][0]["disclosed"]["event"]
-    return grown(disclosed={"event": event} | {f"k{at}": event | {"path": [], "value": 0} for at in range(120_000)})
+    return grown(disclosed={"event": event} | {f"k{at}": event | {"path": [], "value": 0} for at in range(80_000)})
 
 
 def huge_value() -> bytes:
