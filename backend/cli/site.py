@@ -58,16 +58,31 @@ class Reply:
 
 
 class Site:
-    """One server by its base URL; `sign_in` returns a fresh access token where one is needed."""
+    """One server by its base URL; `sign_in` returns a fresh access token where one is needed.
 
-    def __init__(self, base_url: str, *, sign_in: Callable[[], str] | None = None, seconds: float = SECONDS) -> None:
+    Connections are kept, and then have to be closed, only where `keep_alive` asks for it.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        sign_in: Callable[[], str] | None = None,
+        seconds: float = SECONDS,
+        keep_alive: bool = False,
+    ) -> None:
         if urlsplit(base_url).scheme not in {"http", "https"} or not urlsplit(base_url).netloc:
             raise Invalid(f"{base_url} is no http address")
         self.base_url = base_url.rstrip("/")
         self._sign_in = sign_in
         self._token = ""
         self._seconds = seconds
-        self._client = httpx.Client(timeout=seconds, follow_redirects=False, headers={"Accept-Encoding": "identity"})
+        self._client = httpx.Client(
+            timeout=seconds,
+            follow_redirects=False,
+            headers={"Accept-Encoding": "identity"},
+            limits=httpx.Limits(max_keepalive_connections=4 if keep_alive else 0),
+        )
 
     def close(self) -> None:
         """Give the connections back."""

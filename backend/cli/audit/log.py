@@ -1,6 +1,7 @@
 """`refi audit log`: every leaf of the log recomputed, every root compared, from files or from what is served."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from backend.audit.engine.tiles import TILE_WIDTH, TileAddress, tile_path
@@ -36,7 +37,8 @@ def audit_log(folder: Path | None, api: str, log_key: str, names: Names, *, as_j
         if folder is not None:
             _audit_folder(audit, folder)
         else:
-            _audit_served(audit, Site(platform(api)))
+            with closing(Site(platform(api), keep_alive=True)) as site:
+                _audit_served(audit, site)
     except EncodingError as error:
         audit.faults.add(ENTRIES, f"{error.detail} (stopped after {audit.size} entries)")
     named = names.trusted()
