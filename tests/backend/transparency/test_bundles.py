@@ -193,6 +193,12 @@ async def test_several_publishers_at_once_make_no_double(world: World) -> None:
     assert [(row.start, row.end) for row in rows] == await world.spans()
 
 
+async def test_several_publishers_at_once_make_no_double_on_postgresql(postgres_database: Database) -> None:
+    world = World(postgres_database)
+    await test_several_publishers_at_once_make_no_double(world)
+    assert await world.artifacts.retry_pending(postgres_database) == 3
+
+
 async def test_a_crash_before_the_promise_leaves_nothing_and_is_made_good(world: World) -> None:
     await world.close_day()
     await world.anchoring.anchor_now()
