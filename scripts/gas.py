@@ -19,6 +19,7 @@ from web3.contract import Contract
 from web3.types import TxReceipt
 
 from backend.adapters.chain.l2_proof import l2_proof
+from backend.cli.local import ROOT
 from backend.kernel.merkle import consistency_ranges, inclusion_ranges, leaf_hash, node_hash
 from scripts.local_node import LOG_KEY, ORIGIN, ask, deploy, node, send
 
@@ -28,6 +29,19 @@ ENTRY = b'{"c":"ESIzRFVmd4iZqrvM3e7_ABEiM0RVZneImaq7zN3u_wA","t":"order.filled",
 # The relay anchors at 4,096 new leaves at the latest.
 BATCH = 4096
 ACCOUNTS, L1_ANCHORS = 300, 40
+
+EAS = ROOT / "tests" / "vectors" / "eas" / "EAS.json"
+SCHEMA_REGISTRY = Web3.to_checksum_address("0x4200000000000000000000000000000000000020")
+EAS_ABI: list[dict[str, Any]] = [
+    {"type": "constructor", "inputs": [{"name": "registry", "type": "address"}], "stateMutability": "nonpayable"},
+    {
+        "type": "function",
+        "name": "timestamp",
+        "inputs": [{"name": "data", "type": "bytes32"}],
+        "outputs": [{"name": "", "type": "uint64"}],
+        "stateMutability": "nonpayable",
+    },
+]
 
 Head = tuple[int, bytes, bytes]
 BLANK: Head = (0, bytes(32), bytes(32))
@@ -141,6 +155,15 @@ def l1_proof(l2: Web3, l1: Web3) -> Iterator[Row]:
     yield _row(l1, "L1 proof of an anchor", receipt, detail)
 
 
+def timestamp(web3: Web3) -> Iterator[Row]:
+    """Measure the Ethereum Attestation Service's timestamp of an anchor's word."""
+    bytecode = json.loads(EAS.read_text("utf-8"))["bytecode"]
+    eas = web3.eth.contract(abi=EAS_ABI, bytecode=bytecode)
+    deployed = web3.eth.wait_for_transaction_receipt(eas.constructor(SCHEMA_REGISTRY).transact())["contractAddress"]
+    call = web3.eth.contract(address=deployed, abi=EAS_ABI).functions.timestamp(sha256(b"an anchor's word").digest())
+    yield _row(web3, "EAS timestamp of an anchor's word", send(web3, call), "sent by the relay where EAS stands")
+
+
 def _url(web3: Web3) -> str:
     return str(web3.provider.endpoint_uri)  # type: ignore[attr-defined]
 
@@ -149,7 +172,7 @@ def measured() -> list[Row]:
     """Return every row, measured now."""
     optimism = ("--network", "optimism", "--timestamp", "1451606400")
     with node(L2_CHAIN_ID, *optimism) as l2, node(L1_CHAIN_ID) as l1:
-        return [*anchors(l2), *inclusion(l2), *l1_proof(l2, l1)]
+        return [*anchors(l2), *inclusion(l2), *timestamp(l2), *l1_proof(l2, l1)]
 
 
 def table(rows: list[Row]) -> str:
