@@ -1,14 +1,17 @@
 """What a witness may cosign, over trees of every small size."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.kernel import merkle
-from backend.kernel.canonical import EncodingError
+from backend.kernel.canonical import EncodingError, canonical_json
 from backend.kernel.signed_note import CosignerKey, VerifierKey, checkpoint_text, cosign_note, sign_note
+from backend.transparency.engine.verifier import verify
 from backend.transparency.engine.witness import (
     Fork,
     Prove,
@@ -84,3 +87,15 @@ def test_a_checkpoint_of_another_origin_is_refused() -> None:
     text = checkpoint_text(seen(HONEST, 5).checkpoint).replace("refi.trading/test", "refi.trading/else")
     with pytest.raises(EncodingError, match="not of refi"):
         read_note(sign_note(text, KEY, PRIVATE.sign), KEY)
+
+
+def test_the_verifier_of_packs_accepts_a_cosigned_checkpoint() -> None:
+    folder = Path(__file__).parents[2] / "vectors" / "evidence" / "good"
+    pack = json.loads((folder / "sample.refi.json").read_text())
+    witness = CosignerKey("witness.example/w1", PRIVATE.public_key().public_bytes_raw())
+    pack["checkpoint"] = cosign_note(pack["checkpoint"], witness, PRIVATE.sign, 1_700_000_000)
+    report = verify(canonical_json(pack), contract="0x" + "11" * 20, chain_id=42069)
+    assert report.exit_code == 0
+    assert {check.name: check.result for check in report.checks}["checkpoint signature"] == "pass"
+    pack["checkpoint"] = pack["checkpoint"].replace("\n21\n", "\n22\n")
+    assert verify(canonical_json(pack)).exit_code == 1
