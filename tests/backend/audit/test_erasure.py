@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.audit.models import AccountRow, EntryRow, NodeRow, RecordRow
+from backend.audit.models import AccountRow, EntryRow, RecordRow, TileRow
 from backend.audit.service import AuditJournal, LogReader, Sequencer
 from backend.audit.service.erasure import ErasureService, Forget
 from backend.audit.types import Erasing, StoredRecord
@@ -77,7 +77,7 @@ class Archive:
         async with self.database.reading() as session:
             queries = (
                 select(EntryRow.index, EntryRow.entry).order_by(EntryRow.index),
-                select(NodeRow.position, NodeRow.hash).order_by(NodeRow.position),
+                select(TileRow.tile, TileRow.width, TileRow.hashes).order_by(TileRow.tile),
                 select(AccountRow.account, AccountRow.seq, AccountRow.head).order_by(AccountRow.account),
                 select(RecordRow.id, RecordRow.commitment, RecordRow.prev).order_by(RecordRow.id),
             )
