@@ -50,6 +50,8 @@ gas: setup build ## print what anchors, inclusion on chain and the L1 proof cost
 	.venv/bin/python -m scripts.gas
 
 chaos: setup build ## kill the main job at a random moment, run it again, and insist that it ends with ok
+	.venv/bin/python -m scripts.chaos.packs
+	.venv/bin/python -m scripts.chaos.merkle
 	.venv/bin/python -m scripts.chaos.demo
 
 up: setup build ## start the local network and the platform, and leave them running

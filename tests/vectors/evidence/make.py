@@ -20,7 +20,7 @@ from typing import Any
 
 from backend.adapters.chain.l2_proof import l2_proof
 from backend.kernel.canonical import canonical_json
-from backend.transparency.engine.verifier import Named, Reverted, Rpc, Unreachable, examine
+from backend.transparency.engine.verifier import Named, Reverted, Rpc, Unreachable, examine, selector, words
 from scripts.chaos.pack_cases import VECTORS
 from tests.vectors.evidence.ledger import Ledger, LedgerChain
 
@@ -129,6 +129,8 @@ class Shelf:
         text = canonical_json(pack)
         urls = (recorder.url,)
         paths: dict[str, Any] = {f"{kind}_path": GOOD / file for kind, file in files.items()}
+        for other in range(pack["anchor"]["index"] + 2 if isinstance(recorder, Recorder) else 0):
+            anchor_at(recorder, pack["anchor"], other)
         report = examine(text, Named(**named, rpc_urls=urls, **paths), [recorder])
         if not report.ok:
             raise SystemExit(f"{name}: {report.verdict}")
@@ -138,6 +140,12 @@ class Shelf:
         case["chain"] = f"{name}.chain.json"
         _write(GOOD / case["chain"], {"answers": recorder.kept})
         self.cases.append(case | {"results": {check.name: check.result for check in report.checks}})
+
+
+def anchor_at(rpc: Rpc, anchor: dict[str, Any], index: int) -> None:
+    """Ask for the log's other anchors too, so that a recording holds them against a pack that names them."""
+    call = selector("anchorAt(bytes32,uint256)") + words(anchor["log_id"], index)
+    rpc.call(anchor["contract"], call)
 
 
 def public(pack: dict[str, Any]) -> dict[str, Any]:
