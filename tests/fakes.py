@@ -17,6 +17,7 @@ from backend.kernel.canonical import canonical_json
 from backend.kernel.errors import Conflict, NotFound, RefiError, Unavailable
 from backend.kernel.merkle import verify_consistency
 from backend.kit.problems import error_problem
+from backend.pipeline.events import EVENTS
 from backend.ports.chain import Block, BlockId, Receipt, Reverted
 from backend.ports.journal import Recorded
 from backend.ports.signer import KeyRole
@@ -106,8 +107,9 @@ class FakeJournal:
         policy: str,
         ts_event: datetime | None = None,
     ) -> Recorded:
-        """Remember a record."""
+        """Remember a record; only what the table of events knows."""
         del session
+        assert EVENTS[event].allows(account, fields), f"{event} of {account} is not in the table: {sorted(fields)}"
         seq = 1 + sum(remembered.account == account for remembered in self.records)
         commitment = sha256(canonical_json({**fields, "event": event, "account": account, "seq": seq})).digest()
         self.records.append(Remembered(account, event, dict(fields), actor, policy, ts_event))

@@ -1,5 +1,6 @@
 """Makes decisions: computes an agent's from the day's features, takes a person's as it is."""
 
+import hashlib
 import re
 import secrets
 from collections.abc import Mapping
@@ -102,13 +103,21 @@ class DecisionService:
         self._market_data = market_data
         self._models = models
 
-    async def decide(self, session: AsyncSession, account: str, intent: Intent, stake: Stake) -> Decision:
-        """Turn an intent into a decision of the account (its pseudonym) and keep it."""
+    async def decide(
+        self, session: AsyncSession, account: str, intent: Intent, stake: Stake, *, key: str | None = None
+    ) -> Decision:
+        """Turn an intent into a decision of the account (its pseudonym) and keep it.
+
+        A request that is repeated under its key after a crash is the same decision, so that the venue, which may have
+        seen it, answers again and fills nothing twice.
+        """
         if intent.instrument not in self._market.universe():
             raise NotFound(f"unknown instrument {intent.instrument!r}")
-        decision = (
-            self._agent(account, intent, stake) if isinstance(intent, AgentIntent) else self._person(account, intent)
-        )
+        decision_id = secrets.token_hex(16) if key is None else decision_id_of(account, key)
+        if isinstance(intent, AgentIntent):
+            decision = self._agent(decision_id, account, intent, stake)
+        else:
+            decision = self._person(decision_id, account, intent)
         await repository.add(session, decision)
         return decision
 
@@ -119,7 +128,7 @@ class DecisionService:
             raise NotFound("no such decision")
         return found
 
-    def _agent(self, account: str, intent: AgentIntent, stake: Stake) -> Decision:
+    def _agent(self, decision_id: str, account: str, intent: AgentIntent, stake: Stake) -> Decision:
         model = self._models.get(intent.model_sha256)
         quote = self._market.quote(intent.instrument)
         if quote is None:
@@ -130,7 +139,7 @@ class DecisionService:
         choice = decide(model, features)
         quantity = size(choice.action, stake.budget, stake.holding, quote.price)
         return Decision(
-            decision_id=secrets.token_hex(16),
+            decision_id=decision_id,
             account=account,
             kind="agent",
             instrument=intent.instrument,
@@ -144,11 +153,11 @@ class DecisionService:
             decided_at=self._market.now(),
         )
 
-    def _person(self, account: str, intent: PersonIntent) -> Decision:
+    def _person(self, decision_id: str, account: str, intent: PersonIntent) -> Decision:
         if not 0 < to_units(intent.quantity, QUANTITY_DECIMALS) <= MAX_QUANTITY_UNITS:
             raise Invalid("a quantity is positive and below 2^40 millionths of a share")
         return Decision(
-            decision_id=secrets.token_hex(16),
+            decision_id=decision_id,
             account=account,
             kind="person",
             instrument=intent.instrument,
@@ -161,3 +170,8 @@ class DecisionService:
             action=intent.side,
             decided_at=self._market.now(),
         )
+
+
+def decision_id_of(account: str, key: str) -> str:
+    """Return the id of what an account decides under a key."""
+    return hashlib.sha256(f"refi/decision/v1\0{account}\0{key}".encode()).hexdigest()[:32]

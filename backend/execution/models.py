@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Integer, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Index, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.kit.db import Base, UtcDateTime
@@ -35,7 +35,7 @@ class OrderRow(Base):
     """An order and what became of it: quantity 1e-6 shares, price 1e-4 USD, notional and fee 1e-6 USD."""
 
     __tablename__ = "orders"
-    __table_args__ = (UniqueConstraint("account_id", "client_key"),)
+    __table_args__ = (UniqueConstraint("account_id", "client_key"), Index(None, "state", "account_id"))
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)
     order_id: Mapped[str] = mapped_column(String(32), unique=True)
@@ -44,7 +44,7 @@ class OrderRow(Base):
     instrument: Mapped[str] = mapped_column(String(32))
     side: Mapped[str] = mapped_column(String(4))
     quantity_units: Mapped[int] = mapped_column(BigInteger)
-    state: Mapped[str] = mapped_column(String(16), index=True)
+    state: Mapped[str] = mapped_column(String(16))
     gate: Mapped[str] = mapped_column(String(16))
     rule: Mapped[str] = mapped_column(String(64))
     reason: Mapped[str] = mapped_column(String(500))
@@ -56,7 +56,7 @@ class OrderRow(Base):
     price_units: Mapped[int | None] = mapped_column(BigInteger)
     notional_units: Mapped[int | None] = mapped_column(BigInteger)
     fee_units: Mapped[int | None] = mapped_column(BigInteger)
-    ordered_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ordered_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     record_account: Mapped[str] = mapped_column(String(43))
     record_seq: Mapped[int] = mapped_column(BigInteger)
     record_commitment: Mapped[str] = mapped_column(String(43))

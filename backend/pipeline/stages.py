@@ -42,7 +42,9 @@ EPOCH_CLOSED = Refused("risk", "epoch_closed", "the positions of this day are co
 class Decides(Protocol):
     """Makes a decision of an intent."""
 
-    async def decide(self, session: AsyncSession, account: str, intent: Intent, stake: Stake) -> Decision: ...
+    async def decide(
+        self, session: AsyncSession, account: str, intent: Intent, stake: Stake, *, key: str | None = None
+    ) -> Decision: ...
 
 
 class Clears(Protocol):
@@ -101,7 +103,7 @@ async def run(submission: Submission, stages: Stages) -> Outcome:
     held = await stages.execution.lock(session, caller.account_id)
     await repository.hold_chain(session, caller.pseudonym)
     stake = await _stake(submission, stages, held)
-    decision = await stages.decisions.decide(session, caller.pseudonym, submission.intent, stake)
+    decision = await stages.decisions.decide(session, caller.pseudonym, submission.intent, stake, key=submission.key)
     if decision.side == "hold":
         return await _held(submission, stages, decision)
     if await repository.is_closed(session, caller.pseudonym, epoch_of(decision.decided_at)):

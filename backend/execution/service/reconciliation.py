@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, Protocol
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.accounts.types import Caller
@@ -22,6 +23,8 @@ from backend.ports.broker import Accepted, Broker, Execution, Rejected, Unknown
 from backend.ports.clock import Clock
 from backend.ports.journal import SYSTEM_ACCOUNT, Journal
 from backend.risk.service import KillSwitch
+
+log = structlog.get_logger(__name__)
 
 MAX_NAME = 43
 NOT_EXECUTED = Refused("execution", "not_executed", "the venue has no fill of this order and will not make one")
@@ -182,6 +185,7 @@ class ReconciliationService:
 
     async def _halt(self, session: AsyncSession, outcome: Reconciled) -> None:
         reason = f"reconciliation of {outcome.day}: {_told(outcome)}"
+        log.error("reconciliation.differs", day=str(outcome.day), account=outcome.account, found=_told(outcome))
         if outcome.account_id is None:
             await self._switch.trip_platform(session, f"{reason}, of an account that is not known here")
         else:

@@ -88,14 +88,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("size", name=op.f("pk_audit_checkpoints")),
     )
     op.create_table(
-        "audit_nodes",
-        sa.Column(
-            "position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
-        ),
-        sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
-        sa.PrimaryKeyConstraint("position", name=op.f("pk_audit_nodes")),
-    )
-    op.create_table(
         "audit_state",
         sa.Column("name", sa.String(length=8), nullable=False),
         sa.Column("system_account", sa.String(length=43), nullable=False),
@@ -104,6 +96,13 @@ def upgrade() -> None:
         sa.Column("holder", sa.String(length=64), nullable=False),
         sa.Column("lease_until", sa.String(length=27), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_audit_state")),
+    )
+    op.create_table(
+        "audit_tiles",
+        sa.Column("tile", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("width", sa.Integer(), nullable=False),
+        sa.Column("hashes", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("tile", name=op.f("pk_audit_tiles")),
     )
     op.create_table(
         "business_clock",
@@ -364,7 +363,8 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("orders", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_orders_account_id"), ["account_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_orders_state"), ["state"], unique=False)
+        batch_op.create_index(batch_op.f("ix_orders_ordered_at"), ["ordered_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_orders_state_account_id"), ["state", "account_id"], unique=False)
 
     op.create_table(
         "positions",
@@ -434,9 +434,7 @@ def upgrade() -> None:
         sa.Column("index", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("entry", sa.String(length=512), nullable=False),
         sa.Column("record_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.ForeignKeyConstraint(["record_id"], ["audit_records.id"], name=op.f("fk_audit_entries_record_id")),
         sa.PrimaryKeyConstraint("index", name=op.f("pk_audit_entries")),
-        sa.UniqueConstraint("record_id", name=op.f("uq_audit_entries_record_id")),
     )
     op.create_table(
         "refresh_tokens",
@@ -477,7 +475,8 @@ def downgrade() -> None:
 
     op.drop_table("reconciliations")
     with op.batch_alter_table("orders", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_orders_state"))
+        batch_op.drop_index(batch_op.f("ix_orders_state_account_id"))
+        batch_op.drop_index(batch_op.f("ix_orders_ordered_at"))
         batch_op.drop_index(batch_op.f("ix_orders_account_id"))
 
     op.drop_table("orders")
@@ -531,8 +530,8 @@ def downgrade() -> None:
 
     op.drop_table("compliance_receipts")
     op.drop_table("business_clock")
+    op.drop_table("audit_tiles")
     op.drop_table("audit_state")
-    op.drop_table("audit_nodes")
     op.drop_table("audit_checkpoints")
     op.drop_table("audit_accounts")
     with op.batch_alter_table("attestations", schema=None) as batch_op:

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from backend.accounts.types import Caller
+from backend.decisions.service import PersonIntent
 from backend.execution.engine import compare
 from backend.execution.types import DaySummary, Order
 from backend.kernel.errors import Conflict, NotFound, Unavailable
 from backend.kit.db import Database
 from backend.kit.pagination import PageRequest
+from backend.pipeline.stages import Submission, run
 from backend.ports.broker import Execution, Unknown
 from tests.backend.pipeline.rooms import FIRST_DAY, House
 from tests.fakes import Remembered
@@ -299,6 +301,34 @@ async def test_a_day_that_has_not_begun_or_was_not_looked_at_is_refused(house: H
     async with house.database.reading() as session:
         with pytest.raises(NotFound):
             await house.reconciliation.outcomes(session, FIRST_DAY)
+
+
+async def order_once(house: House, trader: Caller, *, crash: bool) -> None:
+    """Place the same order under the same key; a crash undoes all that the venue has not seen."""
+    async with house.session() as session:
+        await run(Submission(session, trader, "the same", PersonIntent("AAPL", "buy", Decimal(1))), house.stages)
+        if crash:
+            raise Unavailable("the process dies after the venue has answered")
+
+
+async def test_an_order_repeated_after_a_crash_is_the_venues_first_fill(house: House) -> None:
+    trader = await house.trader(1)
+    with pytest.raises(Unavailable):
+        await order_once(house, trader, crash=True)
+    assert [fill.account for fill in await house.broker.executions(FIRST_DAY)] == [trader.pseudonym]
+    await order_once(house, trader, crash=False)
+    assert len(await house.broker.executions(FIRST_DAY)) == 1
+    # A fake journal forgets nothing that is rolled back; the books do.
+    assert (await close_day(house)).differences == 0
+
+
+async def test_a_fill_whose_order_was_lost_in_a_crash_is_found(house: House) -> None:
+    trader = await house.trader(1)
+    with pytest.raises(Unavailable):
+        await order_once(house, trader, crash=True)
+    assert (await close_day(house)).differences == 1
+    assert len(completed(house)[-1].fields["missing_here"]) == 1
+    assert len(await halted(house, trader)) == 1
 
 
 def test_nothing_compared_with_nothing_agrees() -> None:
