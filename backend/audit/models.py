@@ -48,16 +48,17 @@ class EntryRow(Base):
 
     index: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
     entry: Mapped[str] = mapped_column(String(512))
-    record_id: Mapped[int] = mapped_column(BigKey, ForeignKey(RecordRow.id), unique=True)
+    record_id: Mapped[int] = mapped_column(BigKey)
 
 
-class NodeRow(Base):
-    """The hash of a complete subtree, by its in-order number."""
+class TileRow(Base):
+    """256 neighbours of one level and the complete subtrees on them, as `backend.audit.engine.nodes` lays them out."""
 
-    __tablename__ = "audit_nodes"
+    __tablename__ = "audit_tiles"
 
-    position: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
-    hash: Mapped[bytes] = mapped_column(LargeBinary(32))
+    tile: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    width: Mapped[int]
+    hashes: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class CheckpointRow(Base):

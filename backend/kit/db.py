@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, DateTime, Dialect, MetaData, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
 from backend.kernel.errors import Unavailable
@@ -137,10 +137,24 @@ def insert_once(session: AsyncSession, model: type[Base]) -> postgresql.Insert |
     return sqlite.insert(model).on_conflict_do_nothing()
 
 
+async def fetch(session: AsyncSession, sql: str, parameters: tuple[Any, ...] = ()) -> Sequence[Any]:
+    """Return the rows of a query, its places marked by "?", as the driver gives them."""
+
+    def run(within: Session) -> Sequence[Any]:
+        connection = within.connection()
+        return connection.exec_driver_sql(_driver_sql(connection, sql), parameters).all()
+
+    return await session.run_sync(run)
+
+
 def execute_many(connection: Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
     """Run one statement, its places marked by "?", for rows of plain values that the driver takes as they are."""
     if rows:
-        connection.exec_driver_sql(_numbered(sql) if connection.dialect.name == "postgresql" else sql, list(rows))
+        connection.exec_driver_sql(_driver_sql(connection, sql), list(rows))
+
+
+def _driver_sql(connection: Connection, sql: str) -> str:
+    return _numbered(sql) if connection.dialect.name == "postgresql" else sql
 
 
 @cache

@@ -15,6 +15,8 @@ from sqlalchemy.util.concurrency import await_
 
 # A writer that commits or waits for its turn, and new connections beside it.
 THREADS = 4
+CACHE_KIB = 16_000
+LOG_PAGES = 4_000
 
 T = TypeVar("T")
 
@@ -194,6 +196,9 @@ class Driver:
         yield "journal_mode=WAL"
         yield "synchronous=FULL"
         yield "foreign_keys=ON"
+        # A transaction that outgrows the cache writes its pages twice, and so does a small log before the next batch.
+        yield f"cache_size=-{CACHE_KIB}"
+        yield f"wal_autocheckpoint={LOG_PAGES}"
         # What a row held before a change or a move must not stay behind in its page: erased means gone.
         yield "secure_delete=ON"
         if self._query_only:

@@ -5,15 +5,29 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
-from backend.audit.models import CheckpointRow, EntryRow, LogStateRow, NodeRow, RecordRow
+from backend.audit.engine.nodes import HASH_BYTES, Grown, StoredTile, place_of
+from backend.audit.models import CheckpointRow, EntryRow, LogStateRow, RecordRow
 from backend.audit.types import LogCheckpoint, LogState, Pending
 from backend.kernel.canonical import encode_bytes
-from backend.kit.db import insert_once
+from backend.kernel.merkle import Node
+from backend.kit.db import execute_many, fetch, insert_once
 
 STATE = "log"
-HASH_BYTES = 32
 KEYS_A_QUERY = 500
+TILES_A_QUERY = 8
+_STATE = "SELECT size, frontier, holder, lease_until FROM audit_state WHERE name = 'log'"
+_ADD_ENTRY = 'INSERT INTO audit_entries ("index", entry, record_id) VALUES (?, ?, ?)'
+_INDEX_RECORD = "UPDATE audit_records SET entry_index = ? WHERE id = ?"
+_KEEP_TILE = """
+INSERT INTO audit_tiles (tile, width, hashes) VALUES (?, ?, ?)
+ON CONFLICT (tile) DO UPDATE SET width = excluded.width, hashes = excluded.hashes
+"""
+_TILES = "SELECT tile, width, hashes FROM audit_tiles WHERE tile IN (?, ?, ?, ?, ?, ?, ?, ?)"
+_GROW = "UPDATE audit_state SET size = ?, frontier = ? WHERE name = 'log'"
+_LATEST = "SELECT size, root, note, signed_at FROM audit_checkpoints ORDER BY size DESC LIMIT 1"
+_SIGNED_AT = "SELECT size, root, note, signed_at FROM audit_checkpoints WHERE size = ?"
 
 
 async def system_account(session: AsyncSession) -> str:
@@ -33,13 +47,12 @@ async def system_account(session: AsyncSession) -> str:
 
 async def lock_state(session: AsyncSession) -> LogState:
     """Return what the sequencer goes on from, locked until the transaction ends."""
-    await system_account(session)
-    query = (
-        select(LogStateRow.size, LogStateRow.frontier, LogStateRow.holder, LogStateRow.lease_until)
-        .where(LogStateRow.name == STATE)
-        .with_for_update()
-    )
-    size, frontier, holder, lease_until = (await session.execute(query)).one()
+    locking = " FOR UPDATE" if session.get_bind().dialect.name == "postgresql" else ""
+    found = await fetch(session, _STATE + locking)
+    if not found:
+        await system_account(session)
+        found = await fetch(session, _STATE + locking)
+    size, frontier, holder, lease_until = found[0]
     hashes = tuple(frontier[at : at + HASH_BYTES] for at in range(0, len(frontier), HASH_BYTES))
     return LogState(size, hashes, holder, lease_until)
 
@@ -70,25 +83,24 @@ async def count_pending(session: AsyncSession) -> int:
     return (await session.execute(query)).scalar_one()
 
 
-async def add_entries(session: AsyncSession, start: int, entries: Sequence[tuple[int, str]]) -> None:
-    """Write entries (record id, text) from index `start` on, and tell their records."""
-    await session.execute(
-        insert(EntryRow),
-        [{"index": index, "entry": text, "record_id": record} for index, (record, text) in enumerate(entries, start)],
-    )
-    given = select(EntryRow.index).where(EntryRow.record_id == RecordRow.id).scalar_subquery()
-    records = select(EntryRow.record_id).where(EntryRow.index >= start)
-    await session.execute(
-        update(RecordRow)
-        .where(RecordRow.id.in_(records))
-        .values(entry_index=given)
-        .execution_options(synchronize_session=False)
-    )
+async def extend(session: AsyncSession, start: int, entries: Sequence[tuple[int, str]], grown: Grown) -> None:
+    """Write entries (record id, text) from index `start` on, and the tree that they grew."""
+    added = [(index, text, record) for index, (record, text) in enumerate(entries, start)]
+    tiles = [(key, tile.width, tile.hashes) for key, tile in grown.tiles.items()]
+
+    def write(within: Session) -> None:
+        connection = within.connection()
+        execute_many(connection, _ADD_ENTRY, added)
+        execute_many(connection, _KEEP_TILE, tiles)
+        execute_many(connection, _GROW, [(grown.size, b"".join(grown.frontier))])
+
+    await session.run_sync(write)
 
 
-async def add_nodes(session: AsyncSession, nodes: Iterable[tuple[int, bytes]]) -> None:
-    """Write completed nodes (position, hash)."""
-    await session.execute(insert(NodeRow), [{"position": position, "hash": digest} for position, digest in nodes])
+async def tell_records(session: AsyncSession, start: int, records: Sequence[int]) -> None:
+    """Give records, by their ids, their indices from `start` on."""
+    places = list(enumerate(records, start))
+    await session.run_sync(lambda within: execute_many(within.connection(), _INDEX_RECORD, places))
 
 
 async def add_checkpoint(session: AsyncSession, checkpoint: LogCheckpoint) -> None:
@@ -125,19 +137,28 @@ async def entries_at(session: AsyncSession, indices: Sequence[int]) -> dict[int,
     return found
 
 
-async def nodes_at(session: AsyncSession, positions: Iterable[int]) -> dict[int, bytes]:
-    """Return the stored hashes at the positions."""
-    wanted, found = sorted(set(positions)), {}
-    for at in range(0, len(wanted), KEYS_A_QUERY):
-        query = select(NodeRow.position, NodeRow.hash).where(NodeRow.position.in_(wanted[at : at + KEYS_A_QUERY]))
-        found.update({row.position: row.hash for row in await session.execute(query)})
+async def tiles_at(session: AsyncSession, keys: Iterable[int]) -> dict[int, StoredTile]:
+    """Return the stored tiles by their keys."""
+    wanted, found = sorted(set(keys)), {}
+    for at in range(0, len(wanted), TILES_A_QUERY):
+        asked = wanted[at : at + TILES_A_QUERY]
+        rows = await fetch(session, _TILES, (*asked, *[asked[-1]] * (TILES_A_QUERY - len(asked))))
+        found.update({key: StoredTile(width, hashes) for key, width, hashes in rows})
+    return found
+
+
+async def nodes_at(session: AsyncSession, nodes: Iterable[Node]) -> dict[Node, bytes]:
+    """Return the stored hashes of those nodes (level, index) that are complete."""
+    places = {node: place_of(*node) for node in nodes}
+    tiles = await tiles_at(session, [key for key, _, _ in places.values()])
+    found = {}
+    for node, (key, height, place) in places.items():
+        digest = tiles[key].node(height, place) if key in tiles else None
+        if digest is not None:
+            found[node] = digest
     return found
 
 
 async def _checkpoint(session: AsyncSession, size: int | None) -> LogCheckpoint | None:
-    query = select(CheckpointRow.size, CheckpointRow.root, CheckpointRow.note, CheckpointRow.signed_at)
-    chosen = (
-        query.order_by(CheckpointRow.size.desc()).limit(1) if size is None else query.where(CheckpointRow.size == size)
-    )
-    row = (await session.execute(chosen)).one_or_none()
-    return LogCheckpoint(*row) if row else None
+    rows = await (fetch(session, _LATEST) if size is None else fetch(session, _SIGNED_AT, (size,)))
+    return LogCheckpoint(*rows[0]) if rows else None

@@ -2,6 +2,6 @@
 
 from backend.audit.service.journal import OWN_FIELDS, AuditJournal
 from backend.audit.service.reader import LogReader
-from backend.audit.service.sequencer import Sequencer
+from backend.audit.service.sequencer import Sequencer, extend
 
-__all__ = ["OWN_FIELDS", "AuditJournal", "LogReader", "Sequencer"]
+__all__ = ["OWN_FIELDS", "AuditJournal", "LogReader", "Sequencer", "extend"]

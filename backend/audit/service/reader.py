@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.audit.engine.nodes import position
+from backend.audit.engine.nodes import HASH_BYTES, tile_key
 from backend.audit.engine.tiles import MAX_TILE_LEVEL, TILE_HEIGHT, TileAddress, entry_bundle
 from backend.audit.repository import records, tree
 from backend.audit.types import LogCheckpoint, StoredRecord
@@ -51,9 +51,11 @@ class LogReader:
         size = (await self.checkpoint(session)).size >> (TILE_HEIGHT * level)
         if address.end > size:
             raise NotFound("the log has no such tile yet")
-        positions = [position(TILE_HEIGHT * level, at) for at in range(address.start, address.end)]
-        nodes = await tree.nodes_at(session, positions)
-        return b"".join(_stored(nodes, at) for at in positions)
+        key = tile_key(level, address.index)
+        tile = (await tree.tiles_at(session, [key])).get(key)
+        if tile is None or tile.width < address.width:
+            raise Tampered("the log's tree has a hole", level=level, tile=address.index)
+        return tile.hashes[: address.width * HASH_BYTES]
 
     async def entry_bundle(self, session: AsyncSession, address: TileAddress) -> bytes:
         """Return the entries under a tile of level 0."""
@@ -116,12 +118,11 @@ class LogReader:
             raise NotFound(f"the log never had {size} entries")
 
     async def _joined(self, session: AsyncSession, groups: Sequence[Sequence[merkle.Node]]) -> list[bytes]:
-        places = [[position(level, index) for level, index in group] for group in groups]
-        nodes = await tree.nodes_at(session, [place for group in places for place in group])
-        return [merkle.join([_stored(nodes, place) for place in group]) for group in places]
+        nodes = await tree.nodes_at(session, [node for group in groups for node in group])
+        return [merkle.join([_stored(nodes, node) for node in group]) for group in groups]
 
 
-def _stored(nodes: Mapping[int, bytes], place: int) -> bytes:
-    if place not in nodes:
-        raise Tampered("the log's tree has a hole", position=place)
-    return nodes[place]
+def _stored(nodes: Mapping[merkle.Node, bytes], node: merkle.Node) -> bytes:
+    if node not in nodes:
+        raise Tampered("the log's tree has a hole", level=node[0], index=node[1])
+    return nodes[node]

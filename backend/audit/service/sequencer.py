@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.engine.checkpoints import require_signed
 from backend.audit.engine.entries import entry_text
-from backend.audit.engine.nodes import position
+from backend.audit.engine.nodes import grow, leaves_of, open_tiles
 from backend.audit.repository import tree
 from backend.audit.types import LogCheckpoint, LogState
 from backend.kernel import merkle
@@ -103,14 +104,23 @@ class Sequencer:
             latest = await tree.latest_checkpoint(session)
             require_signed(self._key, latest, state.size, merkle.join(state.frontier))
             entries = [(record.record_id, entry_text(record.commitment, record.event)) for record in records]
-            await tree.add_entries(session, state.size, entries)
-            await self._extend(session, state, [merkle.leaf_hash(text.encode()) for _, text in entries])
+            grown = await extend(session, state, entries)
+            await tree.tell_records(session, state.size, [record.record_id for record in records])
+            await self._sign(session, grown)
         return len(records)
 
-    async def _extend(self, session: AsyncSession, state: LogState, leaves: Sequence[bytes]) -> None:
-        frontier, completed = merkle.grow(state.size, state.frontier, leaves)
-        await tree.add_nodes(session, [(position(level, index), digest) for level, index, digest in completed])
-        size, root = state.size + len(leaves), merkle.join(frontier)
-        note = sign_note(checkpoint_text(Checkpoint(self._key.name, size, root)), self._key, self._signer.sign_note)
-        await tree.add_checkpoint(session, LogCheckpoint(size, root, note, time_string(self._clock.wall())))
-        await tree.save_state(session, size=size, frontier=b"".join(frontier))
+    async def _sign(self, session: AsyncSession, state: LogState) -> None:
+        root = merkle.join(state.frontier)
+        text = checkpoint_text(Checkpoint(self._key.name, state.size, root))
+        note = sign_note(text, self._key, self._signer.sign_note)
+        signed_at = time_string(self._clock.wall())
+        await tree.add_checkpoint(session, LogCheckpoint(state.size, root, note, signed_at))
+
+
+async def extend(session: AsyncSession, state: LogState, entries: Sequence[tuple[int, str]]) -> LogState:
+    """Write entries (record id, text) and the tree over them behind a locked state; return the state after them."""
+    leaves = leaves_of(text for _, text in entries)
+    tiles = await tree.tiles_at(session, open_tiles(state.size, len(leaves)))
+    grown = grow(state.size, state.frontier, leaves, tiles)
+    await tree.extend(session, state.size, entries, grown)
+    return replace(state, size=grown.size, frontier=grown.frontier)

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.audit.engine.nodes import position
 from backend.audit.engine.tiles import TileAddress, entry_bundle, parse_tile_path, tile_path
 from backend.kernel.errors import Invalid
 
@@ -53,8 +52,3 @@ def test_paths_read_back_as_they_were_written(index: int, width: int) -> None:
 
 def test_a_bundle_holds_each_entry_behind_its_length() -> None:
     assert entry_bundle(["ab", "é" * 150]) == b"\x00\x02ab" + b"\x01\x2c" + "é".encode() * 150
-
-
-@given(st.sets(st.tuples(st.integers(0, 20), st.integers(0, 2**20)), max_size=200))
-def test_no_two_nodes_share_a_position(nodes: set[tuple[int, int]]) -> None:
-    assert len({position(level, index) for level, index in nodes}) == len(nodes)
