@@ -12,7 +12,7 @@ from backend.artifacts.endpoints import router
 from backend.artifacts.service import ArtifactService
 from backend.audit.service import AuditJournal, Sequencer
 from backend.kernel.canonical import encode_bytes
-from backend.kernel.cid import CHUNK_BYTES, file_cid
+from backend.kernel.cid import file_cid
 from backend.kit.db import Database
 from tests.backend.adapters.content_store.node import BROKEN, serving
 from tests.fakes import FakeClock, FakeSigner, client_of, serve
@@ -21,7 +21,7 @@ from tests.fakes import FakeClock, FakeSigner, client_of, serve
 pytestmark = pytest.mark.filterwarnings("ignore:The 'strict' parameter:FutureWarning")
 
 TRADER = encode_bytes(b"\x01" * 32)
-BUNDLE = bytes(CHUNK_BYTES + 1)
+BUNDLE = bytes(1000)
 MODES = ["lying", "half", *sorted(BROKEN)]
 TRADES = 5
 
@@ -31,7 +31,7 @@ async def test_trading_goes_on_and_the_pin_catches_up(database: Database, mode: 
     clock = FakeClock()
     journal = AuditJournal(clock)
     with serving() as node:
-        store = KuboStore(node.address, timedelta(seconds=0.2), 2**19)
+        store = KuboStore(node.address, timedelta(seconds=0.2), 2**16)
         artifacts = ArtifactService(store, journal, clock)
 
         async def trade(number: int) -> float:
