@@ -1,6 +1,7 @@
 """What the log remembers of a decision and its order, and how our fills compare with the venue's."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from backend.accounts.types import Caller
@@ -140,6 +141,7 @@ def compare(orders: Iterable[Order], executions: Sequence[Execution]) -> Compari
     """Compare an account's filled orders of a day with the venue's executions, by order id."""
     ours = {order.order_id: order for order in orders if order.state == "filled"}
     theirs = {execution.client_order_id: execution for execution in executions}
+    times = Counter(execution.client_order_id for execution in executions)
     both = ours.keys() & theirs.keys()
     differing = tuple(sorted(order_id for order_id in both if not agree(ours[order_id], theirs[order_id])))
     return Comparison(
@@ -149,10 +151,8 @@ def compare(orders: Iterable[Order], executions: Sequence[Execution]) -> Compari
         missing_here=tuple(sorted(theirs.keys() - ours.keys())),
         missing_there=tuple(sorted(ours.keys() - theirs.keys())),
         differing=differing,
-        # An id that the venue fills twice is a fill that we do not have.
-        repeated=tuple(
-            sorted(found for found in theirs if sum(one.client_order_id == found for one in executions) > 1)
-        ),
+        # What the venue fills twice under one id is a fill that we do not have.
+        repeated=tuple(sorted(order_id for order_id, count in times.items() if count > 1)),
     )
 
 

@@ -153,10 +153,15 @@ PAGE = """# Events of the log
 Made from `backend/pipeline/events.py` by `python -m scripts.export_events`; a test compares the two, and every record
 that the API's tests leave with the table. The event's name is public (the entry's `t`), its fields are not.
 
-Every record holds {common}: see [evidence.md](evidence.md) 2. Chain "account" is the chain of the account that the
-event is about or that acted; "system" is the deployment's own. Fields in brackets are there when they apply; an empty
-string says that a field of an order is not known or does not apply. Amounts are decimals in USD, quantities shares,
-times UTC. No record holds a secret, a signature, a cookie or a network address.
+Every record holds {common}
+(see [evidence.md](evidence.md) 2). Chain "account" is the chain of the account that the event is about or that acted;
+"system" is the deployment's own. Fields in brackets are there when they apply; an empty string says that a field of an
+order is not known or does not apply. Amounts are decimals in USD, quantities shares, times UTC. No record holds a
+secret, a signature, a cookie or a network address.
+
+What leaves no record: reading (but for disclosures), a nonce, a renewed access token, a repeat that changes nothing,
+and a request that fails before a gate has judged it (malformed, not signed in, not allowed, not found, in conflict).
+Failed sign-ins are recorded 60 a minute at most, over all clients; beyond that the rate limiter and the metrics count.
 
 Order records name what a trade audit asks for so: order id `order_id`; venue order id `venue_order_id`, at `venue`;
 parent `parent`; `instrument`, `side`, `quantity`, `price`, `currency`; type `type`; time in force `time_in_force`;
