@@ -2,6 +2,8 @@
 
 import copy
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from backend.kernel.keccak import keccak256
 from backend.transparency.engine.verifier import (
     ANCHORS_SLOT,
+    MAX_PACK_BYTES,
     Examination,
     Failed,
     Named,
@@ -248,3 +251,32 @@ def test_a_word_that_stands_inside_its_parent_is_no_word() -> None:
 def test_what_needs_an_rpc_is_skipped_and_not_passed() -> None:
     with pytest.raises(Skipped):
         Examination(PACK, Named()).anchor_on_chain()
+
+
+# --- the command
+
+
+def refi(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "backend.cli", "verify", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_the_command_takes_an_output_root_or_a_verifier_on_l1() -> None:
+    file, anchor = GOOD / "l2_proof.refi.json", ["--contract", NAMED["contract"], "--chain-id", NAMED["chain_id"]]
+    proved = refi(file, *anchor, "--l1-output-root", NAMED["l1_output_root"], "--json")
+    assert proved.returncode == 0
+    assert "proved against output root" in proved.stdout
+    assert refi(file, *anchor, "--l1-output-root", "0x" + "11" * 32).returncode == 1
+    down = refi(file, *anchor, "--l1-rpc", "http://127.0.0.1:1", "--l1-verifier", "0x" + "1a" * 20)
+    assert down.returncode == 3
+    for wrong in (["--l1-output-root", "0x11"], ["--l1-rpc", "http://127.0.0.1:1"], ["--l1-verifier", "0x11"]):
+        told = refi(file, *anchor, *wrong)
+        assert (told.returncode, told.stdout, told.stderr.count("\n")) == (2, "", 1)
+
+
+def test_what_is_no_pack_is_told_in_one_line_by_the_command_too(tmp_path: Path) -> None:
+    for content in (b"{}", b"x" * (MAX_PACK_BYTES + 1)):
+        (tmp_path / "pack").write_bytes(content)
+        told = refi(tmp_path / "pack")
+        assert (told.returncode, told.stderr, told.stdout.count("\n")) == (1, "", 1)
+        assert told.stdout.startswith("refused: ")
