@@ -19,6 +19,7 @@ from backend.kernel.clock import epoch_of
 from backend.kernel.errors import Conflict, NotFound
 from backend.kernel.refusal import Refused
 from backend.kit.pagination import Page, PageRequest, page_of
+from backend.market.repository import lock_clock
 from backend.ports.broker import Accepted, Broker, Execution, Rejected, Unknown
 from backend.ports.clock import Clock
 from backend.ports.journal import SYSTEM_ACCOUNT, Journal
@@ -64,6 +65,8 @@ class ReconciliationService:
         """Compare a business day as far as it has come, halt where the books differ, and return the summary."""
         if day > self._clock.business().date():
             raise Conflict(f"{day} has not begun on the business clock")
+        # One at a time, and never beside the close of a day.
+        await lock_clock(session, self._clock.business())
         return await self.conclude(session, day, await self.compare(session, day), actor)
 
     async def compare(self, session: AsyncSession, day: date, *, closing: bool = False) -> Sequence[Reconciled]:
@@ -71,17 +74,17 @@ class ReconciliationService:
 
         At the close, what the venue does not list is withdrawn there. Raises Unavailable when the venue is silent.
         """
-        executions = await self._broker.executions(day)
+        owners, executions = await self._held(session, day)
         theirs: dict[str, list[Execution]] = {}
         for execution in executions:
             theirs.setdefault(execution.account, []).append(execution)
-        names = sorted({*theirs, *await repository.accounts_to_reconcile(session, day)})
-        owners = {name: await self._owner(session, name) for name in names}
-        # In the order in which epochs are closed: two transactions never wait for each other.
-        known = sorted((owner for owner in owners.values() if owner is not None), key=lambda owner: -owner.account_id)
-        found = [await self._account(session, day, owner, theirs.get(owner.pseudonym, []), closing) for owner in known]
+        found = [
+            await self._account(session, day, owner, theirs.get(name, []), closing)
+            for name, owner in owners.items()
+            if owner is not None
+        ]
         return found + [
-            await self._kept(session, Reconciled(day, name[:MAX_NAME], None, "", compare([], theirs[name])))
+            await self._kept(session, Reconciled(day, name[:MAX_NAME], None, "", compare([], theirs.get(name, []))))
             for name, owner in owners.items()
             if owner is None
         ]
@@ -115,6 +118,22 @@ class ReconciliationService:
         if await repository.known_outcome(session, day, EVERY_ACCOUNT) is None:
             raise NotFound("this day was not reconciled")
         return await repository.outcomes_of(session, day)
+
+    async def _held(self, session: AsyncSession, day: date) -> tuple[Mapping[str, Caller | None], Sequence[Execution]]:
+        """Return who has anything to compare, their orders held up, and the venue's books as of then."""
+        owners: dict[str, Caller | None] = {}
+        executions = await self._broker.executions(day)
+        ours = await repository.accounts_to_reconcile(session, day)
+        # An order that fills between our look at the venue and our look at the books must be in both.
+        while names := {*ours, *(execution.account for execution in executions)} - owners.keys():
+            found = {name: await self._owner(session, name) for name in sorted(names)}
+            # In the order in which epochs are closed: two transactions never wait for each other.
+            for name, owner in sorted(found.items(), key=lambda item: -(item[1].account_id if item[1] else 0)):
+                owners[name] = owner
+                if owner is not None:
+                    await self._execution.lock(session, owner.account_id)
+            executions = await self._broker.executions(day)
+        return owners, executions
 
     async def _owner(self, session: AsyncSession, name: str) -> Caller | None:
         try:
