@@ -17,6 +17,8 @@ from backend.kit.db import execute_many, fetch, insert_once
 STATE = "log"
 KEYS_A_QUERY = 500
 TILES_A_QUERY = 8
+# Under no tile's key, a reading of tiles brings the size and root that were signed last.
+LATEST = -1
 _STATE = "SELECT size, frontier, holder, lease_until FROM audit_state WHERE name = 'log'"
 _ADD_ENTRY = 'INSERT INTO audit_entries ("index", entry, record_id) VALUES (?, ?, ?)'
 _INDEX_RECORD = "UPDATE audit_records SET entry_index = ? WHERE id = ?"
@@ -25,6 +27,10 @@ INSERT INTO audit_tiles (tile, width, hashes) VALUES (?, ?, ?)
 ON CONFLICT (tile) DO UPDATE SET width = excluded.width, hashes = excluded.hashes
 """
 _TILES = "SELECT tile, width, hashes FROM audit_tiles WHERE tile IN (?, ?, ?, ?, ?, ?, ?, ?)"
+_TILES_AND_SIZE = """
+SELECT tile, width, hashes FROM audit_tiles WHERE tile IN (?, ?, ?, ?, ?, ?, ?, ?)
+UNION ALL SELECT -1, size, root FROM (SELECT size, root FROM audit_checkpoints ORDER BY size DESC LIMIT 1) AS latest
+"""
 _GROW = "UPDATE audit_state SET size = ?, frontier = ? WHERE name = 'log'"
 _LATEST = "SELECT size, root, note, signed_at FROM audit_checkpoints ORDER BY size DESC LIMIT 1"
 _SIGNED_AT = "SELECT size, root, note, signed_at FROM audit_checkpoints WHERE size = ?"
@@ -139,23 +145,27 @@ async def entries_at(session: AsyncSession, indices: Sequence[int]) -> dict[int,
 
 async def tiles_at(session: AsyncSession, keys: Iterable[int]) -> dict[int, StoredTile]:
     """Return the stored tiles by their keys."""
-    wanted, found = sorted(set(keys)), {}
-    for at in range(0, len(wanted), TILES_A_QUERY):
-        asked = wanted[at : at + TILES_A_QUERY]
-        rows = await fetch(session, _TILES, (*asked, *[asked[-1]] * (TILES_A_QUERY - len(asked))))
-        found.update({key: StoredTile(width, hashes) for key, width, hashes in rows})
-    return found
+    return await _tiles(session, _TILES, keys)
 
 
-async def nodes_at(session: AsyncSession, nodes: Iterable[Node]) -> dict[Node, bytes]:
-    """Return the stored hashes of those nodes (level, index) that are complete."""
+async def signed_nodes(session: AsyncSession, nodes: Iterable[Node]) -> tuple[int, dict[Node, bytes]]:
+    """Return the size that was signed last, and the stored hashes of those nodes (level, index) that are complete."""
     places = {node: place_of(*node) for node in nodes}
-    tiles = await tiles_at(session, [key for key, _, _ in places.values()])
+    tiles = await _tiles(session, _TILES_AND_SIZE, [key for key, _, _ in places.values()])
     found = {}
     for node, (key, height, place) in places.items():
         digest = tiles[key].node(height, place) if key in tiles else None
         if digest is not None:
             found[node] = digest
+    return tiles[LATEST].width if LATEST in tiles else 0, found
+
+
+async def _tiles(session: AsyncSession, sql: str, keys: Iterable[int]) -> dict[int, StoredTile]:
+    wanted, found = sorted(set(keys)) or [LATEST], {}
+    for at in range(0, len(wanted), TILES_A_QUERY):
+        asked = wanted[at : at + TILES_A_QUERY]
+        rows = await fetch(session, sql, (*asked, *[asked[-1]] * (TILES_A_QUERY - len(asked))))
+        found.update({key: StoredTile(width, hashes) for key, width, hashes in rows})
     return found
 
 

@@ -66,8 +66,8 @@ class LogReader:
 
     async def root(self, session: AsyncSession, size: int) -> bytes:
         """Return the root over the first `size` entries."""
-        await self._require_size(session, size)
-        return (await self._joined(session, [merkle.subtrees(0, size)]))[0]
+        _require_possible(size)
+        return (await self._joined(session, [merkle.subtrees(0, size)], size))[0]
 
     async def inclusion(self, session: AsyncSession, index: int, size: int) -> list[bytes]:
         """Return the path of an entry in the tree of a size."""
@@ -75,19 +75,19 @@ class LogReader:
 
     async def inclusions(self, session: AsyncSession, indices: Sequence[int], size: int) -> list[list[bytes]]:
         """Return the paths of several entries in the tree of a size."""
-        await self._require_size(session, size)
+        _require_possible(size)
         if not all(0 <= index < size for index in indices):
             raise NotFound(f"a tree of {size} entries has no such index")
         groups = [merkle.inclusion_nodes(index, size) for index in indices]
-        joined = iter(await self._joined(session, [nodes for group in groups for nodes in group]))
+        joined = iter(await self._joined(session, [nodes for group in groups for nodes in group], size))
         return [[next(joined) for _ in group] for group in groups]
 
     async def consistency(self, session: AsyncSession, first: int, second: int) -> list[bytes]:
         """Return the proof that the tree of size `second` extends the one of size `first`."""
-        await self._require_size(session, second)
+        _require_possible(second)
         if not 0 <= first <= second:
             raise Invalid("a tree only extends a smaller one")
-        return await self._joined(session, merkle.consistency_nodes(first, second))
+        return await self._joined(session, merkle.consistency_nodes(first, second), second)
 
     async def record(self, session: AsyncSession, index: int) -> StoredRecord:
         """Return the record behind an entry, with everything that is private about it."""
@@ -114,12 +114,22 @@ class LogReader:
 
     async def _require_size(self, session: AsyncSession, size: int) -> None:
         latest = await self.latest(session)
-        if not 0 <= size <= (latest.size if latest else 0):
-            raise NotFound(f"the log never had {size} entries")
+        _require_reached(size, latest.size if latest else 0)
 
-    async def _joined(self, session: AsyncSession, groups: Sequence[Sequence[merkle.Node]]) -> list[bytes]:
-        nodes = await tree.nodes_at(session, [node for group in groups for node in group])
+    async def _joined(self, session: AsyncSession, groups: Sequence[Sequence[merkle.Node]], size: int) -> list[bytes]:
+        signed, nodes = await tree.signed_nodes(session, [node for group in groups for node in group])
+        _require_reached(size, signed)
         return [merkle.join([_stored(nodes, node) for node in group]) for group in groups]
+
+
+def _require_possible(size: int) -> None:
+    if not 0 <= size <= merkle.MAX_SIZE:
+        raise NotFound(f"the log never had {size} entries")
+
+
+def _require_reached(size: int, signed: int) -> None:
+    if not 0 <= size <= signed:
+        raise NotFound(f"the log never had {size} entries")
 
 
 def _stored(nodes: Mapping[merkle.Node, bytes], node: merkle.Node) -> bytes:
