@@ -7,9 +7,11 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from backend.kernel.cid import file_cid as kernel_cid
 from backend.kernel.commitment import disclose
+from backend.kernel.signed_note import CosignerKey, cosign_note
 from backend.transparency.engine import verifier
 from backend.transparency.engine.verifier import Reverted, examine, file_cid, verify
 from scripts.chaos.pack_cases import VECTORS, Case, Replay, load_cases, named_of
@@ -155,6 +157,23 @@ def test_a_retained_field_cannot_be_taken_for_another_records() -> None:
     other = disclose(ledger.records[4], ledger.salts[4], ["seq"])["seq"]
     pack["entries"][5]["disclosed"]["seq"] = other
     assert "disclosed fields" in failed(verify(json.dumps(pack).encode()))
+
+
+# --- witnesses
+
+
+def test_a_checkpoint_with_a_witness_beside_the_log_passes_and_a_witness_alone_does_not() -> None:
+    case = CASES["good/erased.refi.json"]
+    private = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    witness = CosignerKey("witness.example/w1", private.public_key().public_bytes_raw())
+    pack = case.pack
+    pack["checkpoint"] = cosign_note(pack["checkpoint"], witness, private.sign, 1_700_000_000)
+    assert pack["checkpoint"].count("\u2014") == 2
+    assert results(case, pack) == dict(case.results)
+    body, _, lines = pack["checkpoint"].partition("\n\n")
+    alone = [line for line in lines.splitlines() if "witness.example" in line]
+    pack["checkpoint"] = f"{body}\n\n{alone[0]}\n"
+    assert results(case, pack)["checkpoint signature"] == "fail"
 
 
 # --- files behind CIDs

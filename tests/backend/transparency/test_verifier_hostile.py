@@ -206,8 +206,9 @@ def trap() -> Iterator[Callable[[Callable[[socket.socket], None]], Trap]]:
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
-def slowly(content: bytes) -> Callable[[socket.socket], None]:
+def slowly(content: bytes, head: bytes = b"") -> Callable[[socket.socket], None]:
     def send(connection: socket.socket) -> None:
+        connection.sendall(head)
         for byte in (content * 30)[:30]:
             connection.sendall(bytes([byte]))
             time.sleep(0.05)
@@ -230,8 +231,8 @@ def at_once(content: bytes) -> Callable[[socket.socket], None]:
 
 SCRIPTS: dict[str, Callable[[socket.socket], None]] = {
     "a slow status line": slowly(b"HTTP/1.1 "),
-    "slow headers": slowly(b"X: y\r\n"),
-    "a slow body": slowly(OK + b"\r\n" + b" " * 500),
+    "slow headers": slowly(b"X: y\r\n", OK),
+    "a slow body": slowly(b" ", OK + b"\r\n"),
     "an endless body": endlessly(OK + b"\r\n", b" " * 65536),
     "an endless chunked body": endlessly(
         OK + b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b" " * 65536 + b"\r\n"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Context, Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from eth_abi.abi import encode
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.export import describe, feature_schema_sha256, model_sha256, weights_of
 from agents.features import Normaliser
@@ -144,6 +146,22 @@ def test_a_file_that_is_no_model_is_refused(content: bytes, model: Model) -> Non
     description = json.loads(describe(model))
     with pytest.raises(Failed):
         verifier.q_values(content, description, [1.0, 2.0, 3.0])
+
+
+@given(st.integers(-(10**40), 10**40), st.integers(0, 8), st.integers(0, 8))
+def test_decimal_strings_are_scaled_exactly_or_refused(number: int, decimals: int, places: int) -> None:
+    text = decimal_string(Decimal(number).scaleb(-decimals, Context(prec=99)))
+    if number * 10**places % 10**decimals == 0:
+        assert verifier.scaled(text, places) == number * 10**places // 10**decimals
+    else:
+        with pytest.raises(Failed):
+            verifier.scaled(text, places)
+
+
+def test_a_notional_of_many_digits_is_not_rounded() -> None:
+    with pytest.raises(Failed):
+        verifier.scaled("1872.50000000000000000000000000000000001", 6)
+    assert verifier.scaled("9" * 60, 6) == int("9" * 60) * 10**6
 
 
 # --- the compliance receipt
