@@ -49,10 +49,10 @@ async def test_a_halt_after_a_difference_is_not_lifted_by_the_account_it_stops(f
     await floor["operator"].post(f"{API}/reconciliations", json={})
     (halt,) = (await floor["trader"].get(f"{API}/risk/me")).json()["halts"]
     assert (halt["scope"], halt["by_system"]) == ("account", True)
-    asked = {"json": {"reason": "looked at"}}
-    assert (await floor["trader"].post(f"{API}/halts/{halt['id']}/review", **asked)).status_code == 403
+    asked = {"reason": "looked at"}
+    assert (await floor["trader"].post(f"{API}/halts/{halt['id']}/review", json=asked)).status_code == 403
     for step in ("review", "rearm"):
-        assert (await floor["operator"].post(f"{API}/halts/{halt['id']}/{step}", **asked)).status_code == 200
+        assert (await floor["operator"].post(f"{API}/halts/{halt['id']}/{step}", json=asked)).status_code == 200
     await place(floor, "two")
 
 
