@@ -42,6 +42,7 @@ ACCOUNTS = [encode_bytes(bytes([number]) * 32) for number in range(1, 6)]
 NOBODY = "0x" + "22" * 20
 SUBMISSION = Submission(timedelta(seconds=0.4), timedelta(seconds=4))
 STALL_SECONDS = 60.0
+LOW_FEE, HIGH_FEE = 10**9, 10**10
 POLL_SECONDS = 0.02
 Tell = Callable[[str], None]
 
@@ -325,11 +326,15 @@ async def _cheat(made: World) -> None:
 
 
 async def _drop(made: World) -> None:
-    pool = await made.anvil.rpc("txpool_content")
-    waiting = [entry["hash"] for kind in pool.values() for sent in kind.values() for entry in sent.values()]
-    if waiting:
-        await made.anvil.rpc("anvil_dropTransaction", made.chance.choice(waiting))
-        made.events["dropped"] += 1
+    made.paused = True
+    for _ in range(25):
+        pool = await made.anvil.rpc("txpool_content")
+        waiting = [entry["hash"] for kind in pool.values() for sent in kind.values() for entry in sent.values()]
+        if waiting:
+            await made.anvil.rpc("anvil_dropTransaction", made.chance.choice(waiting))
+            made.events["dropped"] += 1
+            return
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _hold_up(made: World) -> None:
@@ -340,7 +345,8 @@ async def _hold_up(made: World) -> None:
 
 async def _price_out(made: World) -> None:
     latest = await made.anvil.rpc("eth_getBlockByNumber", "latest", False)
-    await made.anvil.rpc("anvil_setNextBlockBaseFeePerGas", hex(4 * int(latest["baseFeePerGas"], 16)))
+    base = int(latest["baseFeePerGas"], 16)
+    await made.anvil.rpc("anvil_setNextBlockBaseFeePerGas", hex(LOW_FEE if base > HIGH_FEE else 4 * base))
     made.events["priced out"] += 1
 
 

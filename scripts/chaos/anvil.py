@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,10 @@ class Anvil:
             "--port", str(self.port), "--no-mining", "--slots-in-an-epoch", str(EPOCH_BLOCKS), "--quiet",
             "--state", str(self.state), "--state-interval", "1", "--preserve-historical-states",
         ]  # fmt: skip
-        null = asyncio.subprocess.DEVNULL
-        self._process = await asyncio.create_subprocess_exec(*command, stdin=null, stdout=null, stderr=null)
+        with (self.folder / "anvil.log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            )
         async with asyncio.timeout(START_SECONDS):
             while not await self._answers():  # noqa: ASYNC110 - another process is waited for
                 await asyncio.sleep(POLL_SECONDS)
@@ -83,7 +86,8 @@ class Anvil:
     async def kill(self) -> None:
         """End the node as a power cut does."""
         if self._process is not None:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                self._process.kill()
             await self._process.wait()
             self._process = None
 
