@@ -44,6 +44,7 @@ check: setup build ## run every linter and static check
 	.venv/bin/python -m circuits.prover inspect
 
 bench: setup build ## measure against named peers, in one run
+	.venv/bin/pip install -q -c constraints.txt -e .[bench]
 	.venv/bin/python -m tests.benchmarks
 
 gas: setup build ## print what anchors, inclusion on chain and the L1 proof cost
@@ -52,6 +53,7 @@ gas: setup build ## print what anchors, inclusion on chain and the L1 proof cost
 chaos: setup build ## kill the main job at a random moment, run it again, and insist that it ends with ok
 	.venv/bin/python -m scripts.chaos.packs
 	.venv/bin/python -m scripts.chaos.merkle
+	.venv/bin/python -m scripts.chaos.anchors
 	.venv/bin/python -m scripts.chaos.demo
 
 up: setup build ## start the local network and the platform, and leave them running
