@@ -65,6 +65,32 @@ async def test_events_are_found_by_their_indexed_arguments(chain: RpcChain) -> N
         await chain.events("IdentityRegistry", "IdentityRegistered", filters={"owner": account})
 
 
+async def test_a_block_is_named_by_number_hash_or_tag(chain: RpcChain, local_chain: LocalChain) -> None:
+    account, ccid = wallet(), secrets.token_bytes(32)
+    receipt = await chain.send(KeyRole.ISSUER, "IdentityRegistry", "registerIdentity", ccid, account, b"")
+    before = await chain.block(receipt.block_number - 1)
+    assert await chain.block(before.hash) == before
+    assert await chain.block("latest") == await chain.block()
+    assert (await chain.block("finalized")).number <= (await chain.block("safe")).number < receipt.block_number
+    for block, expected in ((before.hash, bytes(32)), (receipt.block_hash, ccid), ("latest", ccid)):
+        assert await chain.call("IdentityRegistry", "getIdentity", account, block=block) == expected
+    with pytest.raises((NotFound, Unavailable)):
+        await chain.call("IdentityRegistry", "getIdentity", account, block="0x" + "12" * 32)
+
+
+async def test_events_end_where_they_are_asked_to(chain: RpcChain) -> None:
+    account = wallet()
+    receipt = await chain.send(
+        KeyRole.ISSUER, "IdentityRegistry", "registerIdentity", secrets.token_bytes(32), account, b""
+    )
+    place = receipt.block_number
+    for last, count in ((place - 1, 0), (place, 1)):
+        found = await chain.events(
+            "IdentityRegistry", "IdentityRegistered", to_block=last, filters={"account": account}
+        )
+        assert len(found) == count
+
+
 async def test_a_refusal_comes_back_with_the_contracts_own_words(chain: RpcChain, local_chain: LocalChain) -> None:
     with pytest.raises(Reverted) as refused:
         await chain.send(KeyRole.PUBLISHER, "IdentityRegistry", "registerIdentity", bytes(31) + b"1", wallet(), b"")
