@@ -316,11 +316,13 @@ def watch(plan: Plan, tell: Callable[[str], None], report: Callable[[Round], Non
 
 def _rounds(witness: Witness, plan: Plan, report: Callable[[Round], None]) -> int:
     """Look again and again; a fork that was found decides the exit status, whatever follows."""
-    found = False
+    found, told = False, None
     try:
         while True:
             looked = witness.round()
-            report(looked)
+            if looked != told:
+                report(looked)
+            told = looked
             found = found or bool(looked.split_view)
             if plan.once:
                 return looked.code

@@ -35,4 +35,5 @@ def show_findings(findings: Sequence[Finding], facts: Mapping[str, Any], *, as_j
 def progress() -> Progress:
     """Return a progress bar on standard error."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
