@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, DateTime, Dialect, MetaData, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
 from backend.kernel.errors import Unavailable
@@ -96,7 +96,7 @@ class Database:
         except TimeoutError as error:
             raise Unavailable("the database is busy") from error
         try:
-            async with self._sessions() as session, session.begin():
+            async with _in_place(self._sessions()) as session:
                 yield session
         finally:
             self._writers.release()
@@ -104,7 +104,11 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Yield a session on one consistent view that takes no write lock and refuses to write."""
-        async with self._reading() as session, session.begin():
+        if self._writers is None:
+            async with self._reading() as session, session.begin():
+                yield session
+            return
+        async with _in_place(self._reading()) as session:
             yield session
 
     async def close(self) -> None:
@@ -113,6 +117,16 @@ class Database:
         await self._reader.dispose()
         for driver in self._drivers:
             driver.close()
+
+
+@asynccontextmanager
+async def _in_place(session: AsyncSession) -> AsyncIterator[AsyncSession]:
+    # SQLAlchemy closes a session in a task of its own, safe from cancellation; on SQLite closing waits for nothing.
+    try:
+        async with session.begin():
+            yield session
+    finally:
+        await session.close()
 
 
 def _begin_to_write(connection: Any) -> None:
@@ -139,12 +153,12 @@ def insert_once(session: AsyncSession, model: type[Base]) -> postgresql.Insert |
 
 async def fetch(session: AsyncSession, sql: str, parameters: tuple[Any, ...] = ()) -> Sequence[Any]:
     """Return the rows of a query, its places marked by "?", as the driver gives them."""
+    return await session.run_sync(lambda within: rows_of(within.connection(), sql, parameters))
 
-    def run(within: Session) -> Sequence[Any]:
-        connection = within.connection()
-        return connection.exec_driver_sql(_driver_sql(connection, sql), parameters).all()
 
-    return await session.run_sync(run)
+def rows_of(connection: Connection, sql: str, parameters: tuple[Any, ...]) -> Sequence[Any]:
+    """Return the rows of a query, its places marked by "?", as the driver gives them."""
+    return connection.exec_driver_sql(_driver_sql(connection, sql), parameters).all()
 
 
 def execute_many(connection: Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:

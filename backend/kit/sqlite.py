@@ -6,6 +6,7 @@ A statement on SQLite takes microseconds, and handing it to a thread and back ta
 
 import asyncio
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,9 @@ from sqlalchemy.util.concurrency import await_
 
 # A writer that commits or waits for its turn, and new connections beside it.
 THREADS = 4
+# A commit that took longer sends the next ones to a thread.
+SLOW_SECONDS = 0.001
+CAUTIOUS_COMMITS = 64
 CACHE_KIB = 16_000
 LOG_PAGES = 4_000
 
@@ -74,6 +78,7 @@ class Connection:
         self._executor = executor
         self._lock_wait_ms = lock_wait_ms
         self._changes = connection.total_changes
+        self._cautious = CAUTIOUS_COMMITS
 
     def cursor(self, server_side: bool = False) -> Cursor:
         """Return a cursor; every one is on this side."""
@@ -112,11 +117,17 @@ class Connection:
 
     def commit(self) -> None:
         """End the transaction, durable when this returns."""
-        if self._connection.total_changes == self._changes:
+        started = time.perf_counter()
+        if self._connection.total_changes == self._changes or not self._cautious:
             self._connection.commit()
         else:
             _in_thread(self._executor, self._connection.commit)
-            self._changes = self._connection.total_changes
+        self._changes = self._connection.total_changes
+        # Where the disk answers at once, the way to a thread and back takes longer than the loop would stand still.
+        if time.perf_counter() - started > SLOW_SECONDS:
+            self._cautious = CAUTIOUS_COMMITS
+        elif self._cautious:
+            self._cautious -= 1
 
     def rollback(self) -> None:
         """Undo the transaction."""

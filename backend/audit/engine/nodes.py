@@ -13,6 +13,7 @@ from backend.kernel import merkle
 from backend.kernel.errors import Tampered
 
 HASH_BYTES = 32
+PAIR_BYTES = 2 * HASH_BYTES
 LAYER_SHIFT = 56
 _STARTS = [
     [sum(width >> height for height in range(below)) for below in range(TILE_HEIGHT + 1)]
@@ -34,13 +35,10 @@ class StoredTile:
         at = (_STARTS[self.width][height] + place) * HASH_BYTES
         return self.hashes[at : at + HASH_BYTES]
 
-    def levels(self) -> list[list[bytes]]:
+    def levels(self) -> list[bytes]:
         """Return the hashes of each level in the tile."""
         starts, hashes = _STARTS[self.width], self.hashes
-        return [
-            [hashes[at * HASH_BYTES : (at + 1) * HASH_BYTES] for at in range(starts[height], starts[height + 1])]
-            for height in range(TILE_HEIGHT)
-        ]
+        return [hashes[starts[at] * HASH_BYTES : starts[at + 1] * HASH_BYTES] for at in range(TILE_HEIGHT)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,31 +106,31 @@ def _grow_layer(
         key = tile_key(layer, number)
         levels = _levels(tiles.get(key), width, (layer, number), known)
         taken = added[at : at + TILE_WIDTH - width]
-        levels[0] += taken
+        levels[0] += b"".join(taken)
         for height in range(1, TILE_HEIGHT):
-            below, above = levels[height - 1], levels[height]
-            first, end = 2 * len(above), len(below) & ~1
-            above += [
-                sha256(b"\x01" + left + right).digest()
-                for left, right in zip(below[first:end:2], below[first + 1 : end : 2], strict=True)
-            ]
+            below = levels[height - 1]
+            pairs = range(2 * len(levels[height]), len(below) // PAIR_BYTES * PAIR_BYTES, PAIR_BYTES)
+            if pairs:
+                levels[height] += b"".join(
+                    [sha256(b"\x01" + below[pair : pair + PAIR_BYTES]).digest() for pair in pairs]
+                )
         for height, hashes in enumerate(levels):
             if hashes:
-                last = (number << TILE_HEIGHT >> height) + len(hashes) - 1
-                known[layer * TILE_HEIGHT + height, last] = hashes[-1]
+                last = (number << TILE_HEIGHT >> height) + len(hashes) // HASH_BYTES - 1
+                known[layer * TILE_HEIGHT + height, last] = hashes[-HASH_BYTES:]
         width += len(taken)
-        changed[key] = StoredTile(width, b"".join([b"".join(hashes) for hashes in levels]))
+        changed[key] = StoredTile(width, b"".join(levels))
         if width == TILE_WIDTH:
-            finished.append(merkle.node_hash(*levels[-1]))
+            finished.append(sha256(b"\x01" + levels[-1]).digest())
         at += len(taken)
     return finished
 
 
 def _levels(
     tile: StoredTile | None, width: int, name: tuple[int, int], known: Mapping[merkle.Node, bytes]
-) -> list[list[bytes]]:
+) -> list[bytes]:
     if not width:
-        return [[] for _ in range(TILE_HEIGHT)]
+        return [b""] * TILE_HEIGHT
     layer, number = name
     if tile is None or tile.width != width or len(tile.hashes) != _STARTS[width][TILE_HEIGHT] * HASH_BYTES:
         raise Tampered("the log's tree has a hole", layer=layer, tile=number)

@@ -3,16 +3,16 @@
 import secrets
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from backend.audit.engine.nodes import HASH_BYTES, Grown, StoredTile, place_of
+from backend.audit.engine.nodes import HASH_BYTES, Grown, StoredTile, grow, open_tiles, place_of
 from backend.audit.models import CheckpointRow, EntryRow, LogStateRow, RecordRow
 from backend.audit.types import LogCheckpoint, LogState, Pending
 from backend.kernel.canonical import encode_bytes
 from backend.kernel.merkle import Node
-from backend.kit.db import execute_many, fetch, insert_once
+from backend.kit.db import execute_many, fetch, insert_once, rows_of
 
 STATE = "log"
 KEYS_A_QUERY = 500
@@ -89,18 +89,22 @@ async def count_pending(session: AsyncSession) -> int:
     return (await session.execute(query)).scalar_one()
 
 
-async def extend(session: AsyncSession, start: int, entries: Sequence[tuple[int, str]], grown: Grown) -> None:
-    """Write entries (record id, text) from index `start` on, and the tree that they grew."""
-    added = [(index, text, record) for index, (record, text) in enumerate(entries, start)]
-    tiles = [(key, tile.width, tile.hashes) for key, tile in grown.tiles.items()]
+async def extend(
+    session: AsyncSession, state: LogState, entries: Sequence[tuple[int, str]], leaf_hashes: Sequence[bytes]
+) -> Grown:
+    """Write entries (record id, text) and the tree that they grow behind a locked state; return the tree."""
+    added = [(index, text, record) for index, (record, text) in enumerate(entries, state.size)]
+    lent = open_tiles(state.size, len(leaf_hashes))
 
-    def write(within: Session) -> None:
+    def write(within: Session) -> Grown:
         connection = within.connection()
+        grown = grow(state.size, state.frontier, leaf_hashes, _tiles(connection, _TILES, lent) if lent else {})
         execute_many(connection, _ADD_ENTRY, added)
-        execute_many(connection, _KEEP_TILE, tiles)
+        execute_many(connection, _KEEP_TILE, [(key, tile.width, tile.hashes) for key, tile in grown.tiles.items()])
         execute_many(connection, _GROW, [(grown.size, b"".join(grown.frontier))])
+        return grown
 
-    await session.run_sync(write)
+    return await session.run_sync(write)
 
 
 async def tell_records(session: AsyncSession, start: int, records: Sequence[int]) -> None:
@@ -145,13 +149,14 @@ async def entries_at(session: AsyncSession, indices: Sequence[int]) -> dict[int,
 
 async def tiles_at(session: AsyncSession, keys: Iterable[int]) -> dict[int, StoredTile]:
     """Return the stored tiles by their keys."""
-    return await _tiles(session, _TILES, keys)
+    return await session.run_sync(lambda within: _tiles(within.connection(), _TILES, keys))
 
 
 async def signed_nodes(session: AsyncSession, nodes: Iterable[Node]) -> tuple[int, dict[Node, bytes]]:
     """Return the size that was signed last, and the stored hashes of those nodes (level, index) that are complete."""
     places = {node: place_of(*node) for node in nodes}
-    tiles = await _tiles(session, _TILES_AND_SIZE, [key for key, _, _ in places.values()])
+    keys = [key for key, _, _ in places.values()]
+    tiles = await session.run_sync(lambda within: _tiles(within.connection(), _TILES_AND_SIZE, keys))
     found = {}
     for node, (key, height, place) in places.items():
         digest = tiles[key].node(height, place) if key in tiles else None
@@ -160,11 +165,11 @@ async def signed_nodes(session: AsyncSession, nodes: Iterable[Node]) -> tuple[in
     return tiles[LATEST].width if LATEST in tiles else 0, found
 
 
-async def _tiles(session: AsyncSession, sql: str, keys: Iterable[int]) -> dict[int, StoredTile]:
+def _tiles(connection: Connection, sql: str, keys: Iterable[int]) -> dict[int, StoredTile]:
     wanted, found = sorted(set(keys)) or [LATEST], {}
     for at in range(0, len(wanted), TILES_A_QUERY):
         asked = wanted[at : at + TILES_A_QUERY]
-        rows = await fetch(session, sql, (*asked, *[asked[-1]] * (TILES_A_QUERY - len(asked))))
+        rows = rows_of(connection, sql, (*asked, *[asked[-1]] * (TILES_A_QUERY - len(asked))))
         found.update({key: StoredTile(width, hashes) for key, width, hashes in rows})
     return found
 

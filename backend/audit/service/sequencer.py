@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.engine.checkpoints import require_signed
 from backend.audit.engine.entries import entry_text
-from backend.audit.engine.nodes import grow, leaves_of, open_tiles
+from backend.audit.engine.nodes import leaves_of
 from backend.audit.repository import tree
 from backend.audit.types import LogCheckpoint, LogState
 from backend.kernel import merkle
@@ -120,7 +120,5 @@ class Sequencer:
 async def extend(session: AsyncSession, state: LogState, entries: Sequence[tuple[int, str]]) -> LogState:
     """Write entries (record id, text) and the tree over them behind a locked state; return the state after them."""
     leaves = leaves_of(text for _, text in entries)
-    tiles = await tree.tiles_at(session, open_tiles(state.size, len(leaves)))
-    grown = grow(state.size, state.frontier, leaves, tiles)
-    await tree.extend(session, state.size, entries, grown)
+    grown = await tree.extend(session, state, entries, leaves)
     return replace(state, size=grown.size, frontier=grown.frontier)
