@@ -67,7 +67,7 @@ class Anvil:
         command = [
             str(binary()), "--network", "optimism", "--chain-id", str(CHAIN_ID), "--host", "127.0.0.1",
             "--port", str(self.port), "--no-mining", "--slots-in-an-epoch", str(EPOCH_BLOCKS), "--quiet",
-            "--state", str(self.state), "--state-interval", "1", "--preserve-historical-states",
+            "--state", str(self.state), "--state-interval", "1",
         ]  # fmt: skip
         with (self.folder / "anvil.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
