@@ -189,13 +189,25 @@ class Submitter:
     async def _push(self, sent: Sent, mined: int) -> None:
         async with self._locks[sent.sender]:
             if not await self._node.knows(sent.hashes[-1]):
-                log.info("transaction.sent_again", tx_hash=sent.hashes[-1].to_0x_hex(), nonce=sent.nonce)
-                if not await self._hand_in(sent):
-                    await self._replace(sent)
+                await self._recover(sent)
             elif mined == sent.nonce and self._is_stuck(sent.since):
                 await self._replace(sent)
             elif mined < sent.nonce and mined not in self._in_flight[sent.sender]:
                 await self._unblock(sent, mined)
+
+    async def _recover(self, sent: Sent) -> None:
+        """Hand in again what the pool lost; never outbid at once what another process put in its place."""
+        found = await self._node.waiting(sent.sender, sent.nonce)
+        if found is None:
+            log.info("transaction.sent_again", tx_hash=sent.hashes[-1].to_0x_hex(), nonce=sent.nonce)
+            if not await self._hand_in(sent) and self._is_stuck(sent.since):
+                await self._replace(sent)
+        elif _key({**found, "from": sent.call["from"]}) == sent.key:
+            sent.tip, sent.fee = int(found["maxPriorityFeePerGas"]), int(found["maxFeePerGas"])
+            _remember(sent, HexBytes(_any(found)["hash"]))
+            sent.since = time.monotonic()
+        else:
+            await self._unblock(sent, sent.nonce)
 
     async def _replace(self, sent: Sent) -> None:
         sent.since = time.monotonic()
@@ -260,8 +272,8 @@ def _dearer(price: int) -> int:
 
 
 def _remember(sent: Sent, tx_hash: HexBytes) -> None:
-    if tx_hash not in sent.hashes:
-        sent.hashes.append(tx_hash)
+    # The last is the one that waits.
+    sent.hashes = [*(known for known in sent.hashes if known != tx_hash), tx_hash]
 
 
 def _signable(sent: Sent) -> dict[str, Any]:

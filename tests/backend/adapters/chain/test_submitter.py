@@ -216,6 +216,21 @@ async def test_a_call_that_a_dead_process_left_is_taken_up_not_doubled(still: St
     assert (receipt.tx_hash, still.nonce()) == (left, before + 1)
 
 
+async def test_processes_that_push_the_same_call_do_not_outbid_each_other(still: Still, senders: Senders) -> None:
+    account, before = wallet(), still.nonce()
+    both = [approve(senders.open(HASTY), account)]
+    [first] = await waits(still)
+    both.append(approve(senders.open(HASTY), account))
+    fee = int(still.rpc("eth_getTransactionByHash", first)["maxFeePerGas"], 16)
+    await asyncio.sleep(1.5)
+    [last] = still.pool()
+    # Five times the patience: at most five times an eighth more.
+    assert int(still.rpc("eth_getTransactionByHash", last)["maxFeePerGas"], 16) < fee * 1.126**5
+    receipts = await mined(still, *both)
+    assert len({receipt.tx_hash for receipt in receipts}) == 1
+    assert still.nonce() == before + 1
+
+
 async def test_a_call_that_was_given_up_is_taken_up_when_it_is_asked_for_again(still: Still, senders: Senders) -> None:
     account, before, chain = wallet(), still.nonce(), senders.open(BRIEF)
     with pytest.raises(Unavailable, match="not mined"):
