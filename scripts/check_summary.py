@@ -27,6 +27,11 @@ SHAPE: dict[str, Any] = {
     },
     "evidence": str,
     "verify": {"ok": bool, "checks": list},
+    "audit": {
+        "witness": {"size": int, "cosigned": bool},
+        "log": {"ok": bool, "size": int, "anchors": int, "checks": list},
+        "account": {"ok": bool, "records": int, "anchors": int, "checks": list},
+    },
     "stages": list,
 }
 MINIMUM_ORDERS = 200
@@ -68,6 +73,9 @@ def broken_promises(summary: dict[str, Any]) -> list[str]:
         "the model is in production": summary["model"]["state"] == "production",
         f"{CHECKS} checks": len(checks) == CHECKS,
         "every check passes": all(check["result"] == "pass" for check in checks),
+        "a witness cosigned the log": summary["audit"]["witness"]["cosigned"],
+        "the whole log passes the audit": summary["audit"]["log"]["ok"],
+        "nothing of the account is left out": summary["audit"]["account"]["ok"],
         "the anchor lies within the log": 0 < summary["anchor"]["size"] <= summary["log"]["size"],
     }
     return [promise for promise, kept in promises.items() if not kept]

@@ -85,6 +85,9 @@ def test_a_truth_value_is_no_number_and_a_whole_number_is_one(summary: dict[str,
         (("anchor", "size"), 8, "the anchor lies within the log"),
         (("anchor", "size"), 0, "the anchor lies within the log"),
         (("verify", "checks"), [], "16 checks"),
+        (("audit", "witness", "cosigned"), False, "a witness cosigned the log"),
+        (("audit", "log", "ok"), False, "the whole log passes the audit"),
+        (("audit", "account", "ok"), False, "nothing of the account is left out"),
     ],
 )
 def test_a_broken_promise_is_named(place: Place, value: object, promise: str, summary: dict[str, Any]) -> None:

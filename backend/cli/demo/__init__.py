@@ -59,7 +59,7 @@ class Demo:
         summary["stages"] = [{"name": name, "seconds": spent} for name, spent in self.stages.done]
         summary["ok"] = all(check["result"] == "pass" for check in summary["verify"]["checks"])
         keys = ("ok", "seconds", "network", "login", "model", "data", "evaluation", "orders", "log", "anchor", "var",
-                "evidence", "verify", "stages")  # fmt: skip
+                "evidence", "verify", "audit", "stages")  # fmt: skip
         ordered = {key: summary[key] for key in keys}
         (run.state_dir / "summary.json").write_text(json.dumps(ordered, indent=2))
         return ordered
@@ -81,6 +81,8 @@ class Demo:
             ("VaR", "{value} USD of {limit}, {constraints} constraints, proved in {prove_seconds} s, {gas_used} gas"
                     .format(**summary["var"])),
             ("evidence", str(summary["evidence"])),
+            ("regulator", "{size} leaves and {anchors} anchors recomputed".format(**summary["audit"]["log"])
+             + ", {records} records of the trader, none left out".format(**summary["audit"]["account"])),
             ("seconds", str(summary["seconds"])),
         ]))  # fmt: skip
         if not self.plan.keep:

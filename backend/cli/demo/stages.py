@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from backend.cli.demo.audit import audit
 from backend.cli.demo.proof import anchor, attest, evidence
 from backend.cli.demo.run import CHAIN_ID, GOVERNANCE_LEAD, VAR_LIMIT_USD, Run, Tell, expect_rule
 from backend.cli.demo.trading import trade
@@ -204,4 +205,5 @@ STAGES: tuple[tuple[str, Callable[[Run, Tell], str]], ...] = (
     ("Log and anchor", anchor),
     ("zk-VaR", attest),
     ("Evidence", evidence),
+    ("Audit", audit),
 )

@@ -1,0 +1,55 @@
+"""The demo's last stage: a regulator witnesses the log, audits the whole of it, and asks for all of an account."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from backend.cli.demo.run import Run, Tell
+from backend.cli.local import ROOT
+from backend.cli.wallets import Wallet
+from backend.kernel.errors import Conflict, Unavailable
+from backend.settings import child_environment
+
+
+def audit(run: Run, tell: Tell) -> str:
+    """Run the regulator's three commands, each in a process of its own that trusts no answer."""
+    folder = run.state_dir / "regulator"
+    folder.mkdir(mode=0o700)
+    key, named = _key_file(run.wallets["regulator"], folder), ["--network", run.settings.network, "--rpc", run.rpc_url]
+    log_key = json.loads(Path(run.summary["evidence"]).read_text())["log_public_key"]
+    tell("a witness looks at the log")
+    witnessed = _refi(
+        run, "witness", "--api", run.api_url, "--state", str(folder / "witness"), "--log-key", log_key, "--once"
+    )
+    tell("every leaf and every root of the log")
+    whole = _refi(run, "audit", "log", "--api", run.api_url, "--log-key", log_key, *named)
+    tell("every record of the trader's account")
+    trader = run.wallets["trader"].address
+    account = _refi(run, "audit", "completeness", trader, "--wallet", str(key), "--api", run.api_url, *named)
+    run.summary["audit"] = {"witness": witnessed, "log": whole, "account": account}
+    return (
+        f"witness cosigned {witnessed['size']} entries; {whole['size']} leaves and {whole['anchors']} anchors "
+        f"recomputed; {account['records']} records of the trader, none left out"
+    )
+
+
+def _key_file(wallet: Wallet, folder: Path) -> Path:
+    path = folder / "wallet.key"
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(wallet.key.key.hex())
+    return path
+
+
+def _refi(run: Run, *arguments: str) -> dict[str, Any]:
+    environment = child_environment(deployments_dir=run.settings.deployments_dir.absolute())
+    command = [sys.executable, "-m", "backend.cli", *arguments, "--json"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if not done.stdout:
+        raise Unavailable(f"refi {' '.join(arguments[:2])} printed nothing: {done.stderr[-500:]}")
+    if done.returncode:
+        raise Conflict(f"refi {' '.join(arguments[:2])} refuses: {done.stdout[:1000]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
