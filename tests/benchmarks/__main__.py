@@ -5,10 +5,10 @@ import json
 import sys
 from typing import TextIO
 
-from tests.benchmarks import engines, logs
+from tests.benchmarks import engines, logs, trees
 from tests.benchmarks.harness import Meaningless, chosen, documents, measure_all, profiled, table
 
-BENCHMARKS = (*engines.BENCHMARKS, *logs.BENCHMARKS)
+BENCHMARKS = (*engines.BENCHMARKS, *logs.BENCHMARKS, *trees.BENCHMARKS)
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ from typing import Any
 ROUNDS = 5
 SAMPLE_SECONDS = 0.05
 MAX_REPEATS = 1 << 20
+TURN = 20
 
 Progress = Callable[[str], None]
 
@@ -40,11 +41,15 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """A named comparison; `prepare` opens what both sides need and closes it again."""
+    """A named comparison; `prepare` opens what both sides need and closes it again.
+
+    With `samples`, each of so many calls a side is timed by itself, and the median and the 99th percentile are shown.
+    """
 
     name: str
     unit: str
     prepare: Callable[[], AbstractContextManager[Pair]]
+    samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +92,37 @@ def measure(benchmark: Benchmark, *, rounds: int = ROUNDS, sample_seconds: float
             for at in (0, 1) if turn % 2 == 0 else (1, 0):
                 samples[at].append(_sample(sides[at], repeats[at], pair.units))
     ours, peer = (_least(found) for found in samples)
-    if min(ours.wall, peer.wall) <= 0:
-        raise Meaningless(f"{benchmark.name}: no time passed")
-    cpu_ratio = peer.cpu / ours.cpu if ours.cpu > 0 else float("inf")
-    name, unit = benchmark.name, benchmark.unit
-    return Result(name, unit, pair.ours.name, ours, pair.peer.name, peer, peer.wall / ours.wall, cpu_ratio)
+    return _result(benchmark.name, benchmark.unit, pair, (ours, peer))
+
+
+def measure_spread(benchmark: Benchmark) -> list[Result]:
+    """Return the median and the 99th percentile of a benchmark's single calls, every answer compared."""
+    samples: tuple[list[Cost], list[Cost]] = ([], [])
+    with benchmark.prepare() as pair:
+        # In turns, but not call by call: neither side starts each call with the other's caches.
+        for turn in range(-(-benchmark.samples // TURN)):
+            answers: tuple[list[Any], list[Any]] = ([], [])
+            for at in (0, 1) if turn % 2 == 0 else (1, 0):
+                work = (pair.ours, pair.peer)[at].work
+                for _ in range(min(TURN, benchmark.samples)):
+                    wall, cpu = time.perf_counter(), time.process_time()
+                    answers[at].append(work())
+                    samples[at].append(Cost(time.perf_counter() - wall, time.process_time() - cpu))
+            if not all(map(pair.agree, *answers)):
+                raise Meaningless(f"{benchmark.name}: {pair.ours.name} and {pair.peer.name} disagree")
+    return [
+        _result(f"{benchmark.name} {name}", benchmark.unit, pair, (_rank(samples[0], share), _rank(samples[1], share)))
+        for name, share in (("p50", 50), ("p99", 99))
+    ]
 
 
 def measure_all(benchmarks: Sequence[Benchmark], progress: Progress) -> Iterator[Result]:
     """Yield each benchmark's figures, saying where it stands."""
     for number, benchmark in enumerate(benchmarks, start=1):
         started = time.perf_counter()
-        result = measure(benchmark)
+        results = measure_spread(benchmark) if benchmark.samples else [measure(benchmark)]
         progress(f"{number}/{len(benchmarks)} {benchmark.name}: {time.perf_counter() - started:.1f} s")
-        yield result
+        yield from results
 
 
 def chosen(benchmarks: Sequence[Benchmark], only: str | None) -> list[Benchmark]:
@@ -175,6 +197,19 @@ def _sample(side: Side, repeats: int, units: int) -> Cost:
         work()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     return Cost(wall / repeats / units, cpu / repeats / units)
+
+
+def _result(name: str, unit: str, pair: Pair, costs: tuple[Cost, Cost]) -> Result:
+    ours, peer = costs
+    if min(ours.wall, peer.wall) <= 0:
+        raise Meaningless(f"{name}: no time passed")
+    cpu_ratio = peer.cpu / ours.cpu if ours.cpu > 0 else float("inf")
+    return Result(name, unit, pair.ours.name, ours, pair.peer.name, peer, peer.wall / ours.wall, cpu_ratio)
+
+
+def _rank(samples: Sequence[Cost], percent: int) -> Cost:
+    at = -(-len(samples) * percent // 100) - 1
+    return Cost(sorted(sample.wall for sample in samples)[at], sorted(sample.cpu for sample in samples)[at])
 
 
 def _least(samples: Sequence[Cost]) -> Cost:

@@ -15,8 +15,8 @@ from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
-from backend.audit.engine.nodes import position
 from backend.audit.models import EntryRow, RecordRow
 from backend.audit.repository import tree
 from backend.audit.service import OWN_FIELDS, AuditJournal, LogReader, Sequencer
@@ -24,7 +24,7 @@ from backend.audit.types import LogCheckpoint
 from backend.decisions.service import PersonIntent
 from backend.kernel import merkle
 from backend.kernel.canonical import encode_bytes
-from backend.kit.db import Base, Database
+from backend.kit.db import Base, Database, execute_many
 from backend.pipeline.stages import Submission, run
 from tests.backend.pipeline.rooms import House
 from tests.benchmarks.engines import record_of
@@ -35,6 +35,9 @@ from tests.fakes import FakeClock, FakeSigner
 ORIGIN = "refi.trading/benchmark"
 ACCOUNT = encode_bytes(bytes(range(32)))
 FIELDS = record_of(16)  # the journal adds nine of its own
+# A row of the kind that every record's own transaction writes beside it.
+PROJECTION = "CREATE TABLE benchmark_rows (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, quantity TEXT NOT NULL)"
+PROJECT = "INSERT INTO benchmark_rows VALUES (?, ?, ?)"
 
 
 @contextmanager
@@ -65,13 +68,12 @@ def place() -> Iterator[tuple[asyncio.Runner, Database, Path]]:
 def inclusion(size: int) -> Iterator[Pair]:
     """Yield one inclusion proof: read from the nodes in the database, and recomputed from every leaf in memory."""
     leaves = [sha256(b"%d" % number).digest() for number in range(size)]
-    frontier, nodes = merkle.grow(0, [], leaves)
     wanted = size // 3
 
     async def keep(database: Database) -> None:
         async with database.transaction() as session:
-            await tree.add_nodes(session, [(position(level, index), digest) for level, index, digest in nodes])
-            await tree.add_checkpoint(session, LogCheckpoint(size, merkle.join(frontier), "", ""))
+            grown = await tree.extend(session, await tree.lock_state(session), [], leaves)
+            await tree.add_checkpoint(session, LogCheckpoint(size, merkle.join(grown.frontier), "", ""))
 
     async def read(database: Database) -> list[bytes]:
         async with database.reading() as session:
@@ -134,13 +136,22 @@ class PlainTable:
         return int(self._connection.execute("SELECT count(*) FROM plain").fetchone()[0])
 
 
+def project(session: Session, rows: Sequence[tuple[int, int, str]]) -> None:
+    """Write the rows that show what was recorded."""
+    execute_many(session.connection(), PROJECT, rows)
+
+
 async def append(database: Database, journal: AuditJournal, sequencer: Sequencer, total: int, batch: int) -> int:
     """Record `total` records, `batch` a transaction, integrate them, and return by how many the log grew."""
     before = await count(database, EntryRow)
     for _ in range(total // batch):
         async with database.transaction() as session:
-            for _ in range(batch):
+            made = [
                 await journal.record(session, ACCOUNT, "order.filled", FIELDS, actor="benchmark", policy="1")
+                for _ in range(batch)
+            ]
+            projected = [(one.record_id, one.seq, str(one.seq)) for one in made]
+            await session.run_sync(partial(project, rows=projected))
     await sequencer.integrate()
     return await count(database, EntryRow) - before
 
@@ -154,10 +165,12 @@ async def stored(database: Database) -> list[tuple[bytes, bytes, str]]:
 
 @contextmanager
 def appends(total: int, batch: int) -> Iterator[Pair]:
-    """Yield log appends up to the signed checkpoint, and inserts of the same bytes; both reach the disk a commit."""
+    """Yield appends from projection row to signed checkpoint, and plain inserts; both reach the disk a commit."""
     clock = FakeClock()
     journal = AuditJournal(clock)
     with place() as (runner, database, folder):
+        with closing(sqlite3.connect(folder / "refi.sqlite3")) as connection:
+            connection.execute(PROJECTION)
         sequencer = Sequencer(database, FakeSigner(), clock, ORIGIN)
 
         def ours() -> int:

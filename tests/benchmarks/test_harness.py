@@ -1,14 +1,16 @@
 """The benchmarks measure what they say, and refuse to measure nothing."""
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
-from tests.benchmarks import engines, logs
+from tests.benchmarks import engines, logs, trees
 from tests.benchmarks.harness import (
     Benchmark,
     Meaningless,
@@ -19,6 +21,7 @@ from tests.benchmarks.harness import (
     duration,
     measure,
     measure_all,
+    measure_spread,
     profiled,
     table,
 )
@@ -51,6 +54,34 @@ def test_both_sides_of_every_benchmark_agree(name: str) -> None:
         assert pair.agree(pair.ours.work(), pair.peer.work())
 
 
+PEERS: dict[str, Callable[[], AbstractContextManager[Pair]]] = {
+    "one entry a commit": lambda: trees.bare_appends(3, 1),
+    "entries in hundreds": lambda: trees.bare_appends(600, 300),
+    "inclusions": lambda: trees.inclusions(1_000),
+    "consistencies": lambda: trees.consistencies(1_000),
+    "first proofs": lambda: trees.first_proofs(1_000),
+}
+
+
+@pytest.mark.skipif(not find_spec("pymerkle"), reason="the peer is an extra")
+@pytest.mark.parametrize("name", PEERS)
+def test_the_bare_log_and_its_peer_have_the_same_tree_and_proofs(name: str) -> None:
+    with PEERS[name]() as pair:
+        assert pair.agree(pair.ours.work(), pair.peer.work())
+
+
+def test_single_calls_are_shown_by_their_median_and_their_worst_but_one_in_a_hundred() -> None:
+    benchmark = dataclasses.replace(of(lambda: sum(range(1_000)), lambda: 499_500), samples=40)
+    median, worst = measure_spread(benchmark)
+    assert (median.name, worst.name) == ("sample p50", "sample p99")
+    assert 0 < median.our_cost.wall <= worst.our_cost.wall
+
+
+def test_single_calls_that_disagree_are_an_error() -> None:
+    with pytest.raises(Meaningless, match="disagree"):
+        measure_spread(dataclasses.replace(of(lambda: 1, lambda: 2), samples=3))
+
+
 @pytest.mark.parametrize("name", ["var", "canonical", "fold", "inclusion", "orders"])
 def test_a_side_that_answers_otherwise_is_noticed(name: str) -> None:
     wrong: dict[str, Any] = {"var": [1.0, 2.0, 3.0], "canonical": b"{}", "fold": 0, "inclusion": [], "orders": 1}
@@ -59,8 +90,8 @@ def test_a_side_that_answers_otherwise_is_noticed(name: str) -> None:
 
 
 def test_every_benchmark_has_a_name_of_its_own() -> None:
-    names = [benchmark.name for benchmark in (*engines.BENCHMARKS, *logs.BENCHMARKS)]
-    assert len(set(names)) == len(names) == 11
+    names = [benchmark.name for benchmark in (*engines.BENCHMARKS, *logs.BENCHMARKS, *trees.BENCHMARKS)]
+    assert len(set(names)) == len(names) == 18
 
 
 def test_a_measurement_names_both_sides_and_divides_by_the_units() -> None:
@@ -99,8 +130,8 @@ def test_a_benchmark_that_measures_nothing_is_an_error(benchmark: Benchmark, why
 
 
 def test_benchmarks_are_chosen_by_a_part_of_their_name_and_an_unknown_one_is_an_error() -> None:
-    every = [*engines.BENCHMARKS, *logs.BENCHMARKS]
-    assert [benchmark.name for benchmark in chosen(every, "append")] == ["append-1", "append-100"]
+    every = [*engines.BENCHMARKS, *logs.BENCHMARKS, *trees.BENCHMARKS]
+    assert [benchmark.name for benchmark in chosen(every, "inclusion-1")] == ["inclusion-100k", "inclusion-1m"]
     assert chosen(every, None) == every
     with pytest.raises(Meaningless):
         chosen(every, "nothing")
