@@ -24,12 +24,13 @@ BUILT_IN_ERRORS: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Deployed:
-    """One deployed contract: its name, address (lower-case 0x-hex), ABI and chain, None for one on every chain."""
+    """One deployed contract: its name, address (lower-case 0x-hex), ABI, chain (None for one on every chain), birth."""
 
     name: str
     address: str
     abi: tuple[dict[str, Any], ...]
     chain_id: int | None
+    block_number: int = 0
 
     def function(self, name: str, count: int) -> dict[str, Any]:
         """Return the ABI of the function with this name and number of arguments."""
@@ -127,7 +128,11 @@ class Deployments:
             if path.stem not in self._contracts:
                 facts = json.loads(path.read_text())
                 self._contracts[path.stem] = Deployed(
-                    path.stem, str(facts["address"]).lower(), tuple(facts["abi"]), int(facts["chain_id"])
+                    path.stem,
+                    str(facts["address"]).lower(),
+                    tuple(facts["abi"]),
+                    int(facts["chain_id"]),
+                    int(facts.get("block_number") or 0),
                 )
 
 

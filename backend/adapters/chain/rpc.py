@@ -119,8 +119,11 @@ class RpcChain:
     ) -> list[Mapping[str, Any]]:
         """Return decoded events, oldest first: arguments, contract, event, block_number, tx_hash, log_index."""
         target = self._deployments.get(contract)
+        from_block = max(from_block, target.block_number)
         # Nodes answer a range beyond their head with an error.
         if from_block > 0 and from_block > (await self.block()).number:
+            return []
+        if to_block is not None and to_block < from_block:
             return []
         query = {
             "address": to_checksum_address(target.address),
