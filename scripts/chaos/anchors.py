@@ -59,8 +59,7 @@ class Relay:
     async def crash(self) -> None:
         """Stop at whatever point it is, as a killed process does."""
         self.task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self.task
+        await asyncio.gather(self.task, return_exceptions=True)
         await self.chain.close()
         await self.database.close()
 
@@ -102,7 +101,13 @@ class World:
         """Start a relay; the second shares the first one's key, the others have their own."""
         database = Database(_url(self.folder))
         chain, service = self.service(database, self.keys[max(0, number - 1) % len(self.keys)])
-        return Relay(database, chain, service, asyncio.create_task(self._relay(service)))
+        task = asyncio.create_task(self._relay(service))
+        task.add_done_callback(self._note_death)
+        return Relay(database, chain, service, task)
+
+    def _note_death(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.broken.append(f"a relay died of {error!r}")
 
     async def grow(self, count: int) -> None:
         """Let the log grow."""
