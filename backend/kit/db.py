@@ -2,22 +2,24 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from itertools import count
-from sqlite3 import OperationalError
 from typing import Any
 
 from sqlalchemy import Connection, DateTime, Dialect, MetaData, event
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
 from backend.kernel.errors import Unavailable
-from backend.kit.deferred import DeferringSession, watch
+from backend.kit.deferred import DeferringSession, watch, write_before
+from backend.kit.sqlite import Connection as InPlace
 from backend.kit.sqlite import Driver
 
 NAMING = {
@@ -132,8 +134,9 @@ async def _in_place(session: AsyncSession) -> AsyncIterator[AsyncSession]:
 def _begin_to_write(connection: Any) -> None:
     try:
         connection.connection.dbapi_connection.begin_immediate()
-    except OperationalError as error:
-        raise Unavailable("the database is busy") from error
+    except sqlite3.OperationalError as error:
+        busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+        raise Unavailable("the database is busy" if busy else f"the database does not answer: {error}") from error
 
 
 def _begin_to_read(connection: Any) -> None:
@@ -158,13 +161,39 @@ async def fetch(session: AsyncSession, sql: str, parameters: tuple[Any, ...] = (
 
 def rows_of(connection: Connection, sql: str, parameters: tuple[Any, ...]) -> Sequence[Any]:
     """Return the rows of a query, its places marked by "?", as the driver gives them."""
+    if (in_place := _in_place_of(connection, sql)) is not None:
+        with _named(connection, sql):
+            return in_place.rows(sql, parameters)
     return connection.exec_driver_sql(_driver_sql(connection, sql), parameters).all()
 
 
 def execute_many(connection: Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
     """Run one statement, its places marked by "?", for rows of plain values that the driver takes as they are."""
-    if rows:
-        connection.exec_driver_sql(_driver_sql(connection, sql), list(rows))
+    if not rows:
+        return
+    if (in_place := _in_place_of(connection, sql)) is not None:
+        with _named(connection, sql):
+            in_place.run_many(sql, rows)
+        return
+    connection.exec_driver_sql(_driver_sql(connection, sql), list(rows))
+
+
+def _in_place_of(connection: Connection, sql: str) -> InPlace | None:
+    # Past SQLAlchemy, whose share of a statement on SQLite is ten times SQLite's own.
+    driver = connection.connection.dbapi_connection
+    if not isinstance(driver, InPlace):
+        return None
+    write_before(connection, sql)
+    return driver
+
+
+@contextmanager
+def _named(connection: Connection, sql: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        named = DBAPIError.instance(sql, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect)
+        raise named from error
 
 
 def _driver_sql(connection: Connection, sql: str) -> str:

@@ -57,10 +57,14 @@ def watch(engine: Engine) -> None:
 def _before_statement(
     connection: Connection, _cursor: Any, statement: str, _parameters: Any, context: Any, _executemany: bool
 ) -> None:
+    if not context.execution_options.get(BESIDE):
+        write_before(connection, statement)
+
+
+def write_before(connection: Connection, statement: str) -> None:
+    """Write what waits on a connection if a statement names its tables."""
     owner = connection.info.get(DEFERRED)
-    if owner is None or context.execution_options.get(BESIDE):
-        return
-    session = owner()
+    session = owner() if owner is not None else None
     deferred = session.info.get(DEFERRED) if session is not None else None
     if deferred is not None and any(table in statement for table in deferred.tables):
         deferred.write(connection)

@@ -89,6 +89,14 @@ class Connection:
         """Run one statement."""
         return self.cursor().execute(sql, parameters)
 
+    def rows(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
+        """Run one statement and return its rows, past every layer above."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run one statement for each row of parameters, past every layer above."""
+        self._connection.executemany(sql, rows)
+
     def begin(self) -> None:
         """Begin to read."""
         self._connection.execute("BEGIN")
