@@ -408,7 +408,7 @@ def main() -> int:
     if not chosen.verbose:
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     # A terminated run ends its processes as an interrupted one does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     print(f"seed {seed}", flush=True)
     started = time.monotonic()
     wrong = run(chosen.reorgs, chosen.kills, chosen.relays, chosen.anchors, seed, lambda line: print(line, flush=True))
