@@ -44,7 +44,7 @@ check: setup build ## run every linter and static check
 	.venv/bin/python -m circuits.prover inspect
 
 bench: setup build ## measure against named peers, in one run
-	.venv/bin/pip install -q -c constraints.txt -e .[bench]
+	$(UV) pip install -q --python .venv/bin/python -e '.[bench]' -c constraints.txt
 	.venv/bin/python -m tests.benchmarks
 
 gas: setup build ## print what anchors, inclusion on chain and the L1 proof cost

@@ -31,6 +31,7 @@ SHAPE: dict[str, Any] = {
         "witness": {"size": int, "cosigned": bool},
         "log": {"ok": bool, "size": int, "anchors": int, "checks": list},
         "account": {"ok": bool, "records": int, "anchors": int, "checks": list},
+        "l1": {"index": int, "output_root": str},
     },
     "stages": list,
 }

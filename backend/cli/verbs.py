@@ -110,6 +110,7 @@ def audit_prove(
     contract: Contract = "",
     chain_id: ChainId = 0,
     rpc: Rpcs = None,
+    l2_proof: Annotated[str, typer.Option(help="Add a proof for L1 as of this L2 block: finalized or a number.")] = "",
     as_json: Json = False,
 ) -> None:
     """Fetch the public pack of an entry and check it."""
@@ -117,7 +118,7 @@ def audit_prove(
     from backend.cli.audit.prove import prove
 
     names = Names(network, contract, chain_id, tuple(rpc or ()))
-    raise typer.Exit(prove(index, out, api, names, as_json=as_json))
+    raise typer.Exit(prove(index, out, api, names, as_json=as_json, l2_block=l2_proof))
 
 
 @audit.command("completeness")

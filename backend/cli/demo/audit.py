@@ -29,11 +29,26 @@ def audit(run: Run, tell: Tell) -> str:
     tell("every record of the trader's account")
     trader = run.wallets["trader"].address
     account = _refi(run, "audit", "completeness", trader, "--wallet", str(key), "--api", run.api_url, *named)
-    run.summary["audit"] = {"witness": witnessed, "log": whole, "account": account}
+    tell("one entry, proved as L1 would")
+    on_l1 = _proved_for_l1(run, whole["size"] - 1, folder, named)
+    run.summary["audit"] = {"witness": witnessed, "log": whole, "account": account, "l1": on_l1}
     return (
         f"witness cosigned {witnessed['size']} entries; {whole['size']} leaves and {whole['anchors']} anchors "
-        f"recomputed; {account['records']} records of the trader, none left out"
+        f"recomputed; {account['records']} records of the trader, none left out; one entry proved against an output root"
     )
+
+
+def _proved_for_l1(run: Run, newest: int, folder: Path, named: list[str]) -> dict[str, Any]:
+    """Prove an anchored entry against an output root of the L2, then check that file without any chain."""
+    index = min(newest, run.summary["anchor"]["size"] - 1)
+    pack = folder / "entry.refi.json"
+    _refi(run, "audit", "prove", str(index), "--out", str(pack), "--api", run.api_url, *named, "--l2-proof", "latest")
+    root = json.loads(pack.read_text())["anchor"]["l2_proof"]["output_root"]
+    report = _refi(run, "verify", str(pack), "--network", run.settings.network, "--l1-output-root", root)
+    said = next(check["detail"] for check in report["checks"] if check["name"] == "anchor on chain")
+    if root not in said:
+        raise Conflict(f"the anchor was not proved against the output root: {said}")
+    return {"index": index, "output_root": root}
 
 
 def _key_file(wallet: Wallet, folder: Path) -> Path:

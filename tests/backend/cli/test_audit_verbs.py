@@ -113,6 +113,8 @@ MISUSES: list[tuple[list[str], int, str]] = [
     (["log", "--api", "http://127.0.0.1:1", "--log-key", "x"], 2, "not an Ed25519 verifier key"),
     (["prove", "0", "--api", "http://127.0.0.1:1"], 3, "does not answer"),
     (["prove", "x"], 2, "index"),
+    (["prove", "0", "--api", "http://127.0.0.1:1", "--l2-proof", "newest"], 2, "no block"),
+    (["prove", "0", "--api", "http://127.0.0.1:1", "--l2-proof", "latest"], 2, "--rpc"),
     (["completeness", "nobody", "--wallet", "w"], 2, "'nobody' is no account"),
     (["completeness", "me"], 2, "--wallet"),
     (["completeness", "me", "--wallet", "/none", "--api", "http://127.0.0.1:1"], 2, "cannot be read"),
