@@ -34,7 +34,7 @@ def audit(run: Run, tell: Tell) -> str:
     run.summary["audit"] = {"witness": witnessed, "log": whole, "account": account, "l1": on_l1}
     return (
         f"witness cosigned {witnessed['size']} entries; {whole['size']} leaves and {whole['anchors']} anchors "
-        f"recomputed; {account['records']} records of the trader, none left out; one entry proved against an output root"
+        f"recomputed; {account['records']} records of the trader, none left out; one entry proved for L1"
     )
 
 
