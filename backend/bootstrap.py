@@ -299,7 +299,9 @@ def build(settings: Settings) -> Platform:
     accounts = Accounts(settings, clock, journal, outside.limiter, access_tokens(settings), open_account)
     epochs = EpochService(journal, clock, accounts, execution, market_data.universe())
 
-    reconciliations = ReconciliationService(broker, execution, accounts, switch, journal, clock)
+    reconciliations = ReconciliationService(
+        broker, execution, accounts, switch, journal, clock, retention=settings.retention
+    )
 
     async def close_day(session: AsyncSession, ending: date, _next: date) -> None:
         # Orders of unknown fate are settled before positions are committed to; the system's chain comes last.

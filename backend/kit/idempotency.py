@@ -14,6 +14,8 @@ from backend.kernel.errors import Conflict, Invalid
 from backend.kit.models import IdempotencyKey
 
 KEY_FORM = re.compile(r"[\x21-\x7e]{1,128}")
+# Stands for a request that was erased: its key is used, by whatever it came with.
+FORGOTTEN = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ async def once(session: AsyncSession, account_id: int, key: str, body_sha256: st
         select(IdempotencyKey).where(IdempotencyKey.account_id == account_id, IdempotencyKey.key == key)
     )
     if stored is not None:
-        if stored.request_sha256 != body_sha256:
+        if stored.request_sha256 not in {body_sha256, FORGOTTEN}:
             raise Invalid("this Idempotency-Key was used with another request")
         return StoredResponse(stored.status, stored.response, stored.media_type, replayed=True)
     answer = await action()

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
@@ -53,6 +53,8 @@ class ReconciliationService:
         switch: KillSwitch,
         journal: Journal,
         clock: Clock,
+        *,
+        retention: timedelta,
     ) -> None:
         self._broker = broker
         self._execution = execution
@@ -60,11 +62,15 @@ class ReconciliationService:
         self._switch = switch
         self._journal = journal
         self._clock = clock
+        self._retention = retention
 
     async def run(self, session: AsyncSession, day: date, actor: str) -> DaySummary:
         """Compare a business day as far as it has come, halt where the books differ, and return the summary."""
         if day > self._clock.business().date():
             raise Conflict(f"{day} has not begun on the business clock")
+        if epoch_of(day) < epoch_of(self._clock.business() - self._retention):
+            # What the venue still lists of erased orders would look like a difference, and be recorded anew.
+            raise Conflict(f"orders of {day} may be erased: the venue's books have nothing to be compared with")
         # One at a time, and never beside the close of a day.
         await lock_clock(session, self._clock.business())
         return await self.conclude(session, day, await self.compare(session, day), actor)

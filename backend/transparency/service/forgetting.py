@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.audit.types import Erasing
 from backend.kernel.canonical import parse_time
 from backend.kernel.clock import day_of, epoch_of
+from backend.kit.idempotency import FORGOTTEN
 from backend.kit.problems import MEDIA_TYPE, problem
 from backend.proofs.service import ATTEST_JOB
 from backend.transparency import repository
@@ -19,7 +20,7 @@ async def forget(session: AsyncSession, erasing: Erasing) -> None:
     await repository.forget_orders(session, account, {record["seq"] for record in erasing.records})
     decisions = _values(erasing, "decision_id")
     await repository.forget_decisions(session, account, decisions)
-    await repository.forget_halts(session, _values(erasing, "halt_id"))
+    await repository.forget_halts(session, {int(halt) for halt in _values(erasing, "halt")})
     epochs = {record["epoch"] for record in erasing.records if record["event"] == "epoch.closed"}
     await repository.forget_epochs(session, account, epochs)
     days = {day_of(epoch_of(parse_time(record["ts_event"]))) for record in erasing.records}
@@ -33,7 +34,13 @@ async def forget(session: AsyncSession, erasing: Erasing) -> None:
     if logins:
         await repository.forget_sessions(session, number, parse_time(max(logins)))
     gone = problem(HTTPStatus.GONE, "erased", "what was answered then is erased")
-    answer = {"status": gone.status_code, "media_type": MEDIA_TYPE, "response": bytes(gone.body).decode()}
+    answer = {
+        "status": gone.status_code,
+        "media_type": MEDIA_TYPE,
+        "response": bytes(gone.body).decode(),
+        # Few orders are possible: whoever guesses one could test the guess against its hash.
+        "request_sha256": FORGOTTEN,
+    }
     await repository.forget_answers(session, number, decisions | _values(erasing, "order_id"), answer)
 
 

@@ -49,6 +49,7 @@ ORIGIN = "refi.trading/test"
 OPENED = datetime(2016, 1, 4, 21, tzinfo=UTC)
 WALLETS = {name: wallet(name) for name in ("admin", "operator", "regulator", "trader")}
 CCID = b"\x07" * 32
+RETENTION = timedelta(days=1826)
 
 
 class MovingClock(FakeClock):
@@ -120,7 +121,9 @@ class Whole:
 
         accounts = Accounts(self.settings, clock, journal, MemoryLimiter(), access_tokens(self.settings), open_account)
         epochs = EpochService(journal, clock, accounts, self.execution, MARKET_DATA.universe())
-        reconciliations = ReconciliationService(self.broker, self.execution, accounts, self.switch, journal, clock)
+        reconciliations = ReconciliationService(
+            self.broker, self.execution, accounts, self.switch, journal, clock, retention=RETENTION
+        )
 
         async def close_day(session: AsyncSession, ending: date, _next: date) -> None:
             found = await reconciliations.compare(session, ending, closing=True)
@@ -157,7 +160,7 @@ class Whole:
         read = (database, self.reader, self.anchoring, journal)
         exports = AccountExports(*read, accounts, origin=ORIGIN, public_key=public_key)
         packs = PackBuilder(*read, parts, origin=ORIGIN, public_key=public_key)
-        erasures = ErasureService(database, journal, clock, retention=timedelta(days=1826), forget=[forget])
+        erasures = ErasureService(database, journal, clock, retention=RETENTION, forget=[forget])
         made: Sequence[object] = (
             accounts, self.market, self.decisions, self.compliance, self.risk, self.switch, self.execution,
             reconciliations, self.artifacts, governed, epochs, attestations, self.anchoring, self.reader, exports,

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import cast
@@ -48,6 +48,7 @@ LIMITS = RiskLimits(
     cost_rate=Decimal("0.0007"),
 )
 INITIAL_CASH = Decimal(100_000)
+RETENTION = timedelta(days=1826)
 
 
 class FakePolicy:
@@ -166,7 +167,7 @@ class House:
         self.broker = MoodyBroker(PaperBroker(self.market.price, rates, self.clock))
         self.execution = ExecutionService(self.broker, self.risk, self.decisions, self.journal, initial_cash)
         self.reconciliation = ReconciliationService(
-            self.broker, self.execution, Directory(), self.switch, self.journal, self.clock
+            self.broker, self.execution, Directory(), self.switch, self.journal, self.clock, retention=RETENTION
         )
         self.stages = Stages(
             self.decisions, self.compliance, self.risk, self.execution, self.journal, len(self.market.universe())

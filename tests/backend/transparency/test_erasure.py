@@ -344,8 +344,8 @@ async def test_sessions_that_were_over_go_with_the_logins_of_that_time(offices: 
 
 
 async def test_a_halt_that_is_over_forgets_whom_it_was_about(offices: Desk) -> None:
-    await offices.log(TRADER, "halt.seen", halt_id=2)
-    await offices.log(TRADER, "halt.seen", halt_id=1)
+    await offices.log(TRADER, "halt.seen", halt="2")
+    await offices.log(TRADER, "halt.seen", halt="1")
     offices.clock.advance(business=2 * RETENTION)
     await offices.erasures([forget]).erase(
         TRADER, before_epoch=None, reason="asked for", legal_basis="GDPR 17", operator=TRADER

@@ -8,9 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from backend.kernel.clock import close_of
 from backend.kit.db import Database
+from backend.kit.models import IdempotencyKey
+from backend.risk.models import HaltRow
 from backend.transparency.engine.verifier import verify
 from tests.backend.api.whole import API, Floor, opened
 from tests.backend.pipeline.rooms import FIRST_DAY
@@ -107,3 +110,38 @@ async def test_nobody_sees_or_erases_anothers_without_the_role(floor: Floor) -> 
     assert [page["entries"][0]["disclosed"]["event"]["value"] for page in await exported(floor, "regulator", mine)][
         :1
     ] == ["account.opened"]
+
+
+async def test_whoever_guesses_an_erased_order_cannot_test_the_guess(floor: Floor) -> None:
+    assert (await order(floor["trader"])).status_code == 201
+    floor.whole.clock.set(close_of(FIRST_DAY) + YEARS)
+    assert (await floor["trader"].post(f"{API}/erasures", json=GROUNDS)).status_code == 200
+    async with floor.whole.database.reading() as session:
+        assert list(await session.scalars(select(IdempotencyKey.request_sha256))) == [""]
+    other = {"decision": {**BUY["decision"], "quantity": "3"}}
+    for body in (BUY, other):
+        again = await floor["trader"].post(f"{API}/orders", json=body, headers={"Idempotency-Key": "first"})
+        assert again.status_code == 410
+
+
+async def test_a_halt_that_is_over_goes_with_the_records_of_it(floor: Floor) -> None:
+    made = (await floor["trader"].post(f"{API}/halts", json={"reason": "my own affair"})).json()
+    for step in ("review", "rearm"):
+        moved = await floor["operator"].post(f"{API}/halts/{made['id']}/{step}", json={"reason": "looked at"})
+        assert moved.status_code == 200
+    floor.whole.clock.set(close_of(FIRST_DAY) + YEARS)
+    done = await floor["admin"].post(f"{API}/erasures", json=GROUNDS | {"account": "system"})
+    assert done.status_code == 200, done.text
+    async with floor.whole.database.reading() as session:
+        assert (await session.execute(select(HaltRow.subject, HaltRow.reason))).all() == [("", "")]
+
+
+async def test_a_day_of_erased_orders_is_not_reconciled_again(floor: Floor) -> None:
+    placed = (await order(floor["trader"])).json()
+    floor.whole.clock.set(close_of(FIRST_DAY) + YEARS)
+    assert (await floor["trader"].post(f"{API}/erasures", json=GROUNDS)).json()["erased"]
+    again = await floor["operator"].post(f"{API}/reconciliations", json={"day": FIRST_DAY.isoformat()})
+    assert again.status_code == 409
+    assert "may be erased" in again.json()["detail"]
+    assert not (await floor["trader"].get(f"{API}/risk/me")).json()["halted"]
+    assert placed["order_id"].encode() not in files_of(floor.whole.database)
