@@ -46,6 +46,7 @@ check: setup build ## run every linter and static check
 bench: setup build ## measure against named peers, in one run
 	$(UV) pip install -q --python .venv/bin/python -e '.[bench]' -c constraints.txt
 	.venv/bin/python -m tests.benchmarks
+	.venv/bin/python -m tests.backend.transparency.bundles
 
 gas: setup build ## print what anchors, inclusion on chain and the L1 proof cost
 	.venv/bin/python -m scripts.gas
