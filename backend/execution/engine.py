@@ -3,12 +3,15 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 
 from backend.accounts.types import Caller
 from backend.compliance.types import ClearedDecision
 from backend.decisions.types import Decision
 from backend.execution.types import Comparison, Fill, InFlight, Order
 from backend.kernel.canonical import JsonValue, decimal_string, time_string
+from backend.kernel.errors import Invalid
+from backend.kernel.fixed import NOTIONAL_DECIMALS, PRICE_DECIMALS, QUANTITY_DECIMALS, to_units
 from backend.kernel.refusal import Refused
 from backend.ports.broker import Accepted, Execution
 from backend.risk.types import ApprovedOrder
@@ -16,6 +19,12 @@ from backend.risk.types import ApprovedOrder
 CURRENCY = "USD"
 # What a refusal carries beside the figures that its gate looked at.
 NOT_FIGURES = frozenset({"notional", "compliance_receipt", "compliance_verdict", "risk_decision", "policy"})
+# What the books hold: a price below 2**32 units of 1e-4 USD, cash as a 64-bit number of 1e-10 USD.
+MAX_PRICE_UNITS = 2**32 - 1
+MAX_VALUE_UNITS = 2**60
+MAX_FEE_UNITS = 2**40
+MAX_VENUE_ORDER_ID = 64
+MAX_REASON = 500
 Fields = Mapping[str, JsonValue]
 
 
@@ -135,6 +144,29 @@ def refused_fields(refused: Refused, known: Fields) -> dict[str, JsonValue]:
         case _:
             pass
     return {**found, "gate": refused.gate, "rule": refused.rule, "reason": refused.reason}
+
+
+def bookable(fill: Accepted, quantity: Decimal) -> bool:
+    """Return whether a fill is one of an order of this quantity, in numbers that the books can hold."""
+    if not all(amount.is_finite() for amount in (fill.quantity, fill.price, fill.fee)) or fill.quantity != quantity:
+        return False
+    try:
+        price, fee = to_units(fill.price, PRICE_DECIMALS), to_units(fill.fee, NOTIONAL_DECIMALS)
+    except Invalid:
+        return False
+    return (
+        0 < price <= MAX_PRICE_UNITS
+        and to_units(quantity, QUANTITY_DECIMALS) * price <= MAX_VALUE_UNITS
+        and abs(fee) <= MAX_FEE_UNITS
+        and 0 < len(fill.venue_order_id) <= MAX_VENUE_ORDER_ID
+        and fill.venue_order_id.isprintable()
+        and fill.executed_at.tzinfo is not None
+    )
+
+
+def told_reason(reason: str) -> str:
+    """Return a venue's words as far as they are kept."""
+    return "".join(letter for letter in reason[:MAX_REASON] if letter.isprintable())
 
 
 def compare(orders: Iterable[Order], executions: Sequence[Execution]) -> Comparison:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.accounts.types import Caller
 from backend.decisions.service import DecisionService
 from backend.execution import repository
-from backend.execution.engine import fill_fields, kept_fields, order_fields, order_id_of
+from backend.execution.engine import bookable, fill_fields, kept_fields, order_fields, order_id_of, told_reason
 from backend.execution.repository import CASH_DECIMALS
 from backend.execution.types import Fill, Holdings, InFlight, Order, OrderState
 from backend.kernel.canonical import JsonValue
@@ -23,6 +23,7 @@ from backend.risk.types import ApprovedOrder
 
 POLICY = "execution:1"
 CANCEL = "cancelled by its owner"
+NO_FILL = "the venue answered with a fill that is not one of this order"
 
 
 class ExecutionService:
@@ -72,10 +73,12 @@ class ExecutionService:
         )
         match answer:
             case Rejected(reason):
-                return Refused("execution", "venue_rejected", reason)
+                return Refused("execution", "venue_rejected", told_reason(reason))
             case Unknown(reason):
-                return InFlight(approved, order_id, venue, reason)
+                return InFlight(approved, order_id, venue, told_reason(reason))
             case Accepted():
+                if not bookable(answer, decision.quantity):
+                    return InFlight(approved, order_id, venue, NO_FILL)
                 await self._book(session, approved.cleared.account_id, decision.instrument, side, answer)
                 return Fill(approved, order_id, venue, answer)
 
@@ -89,7 +92,7 @@ class ExecutionService:
         if order.state != "unknown":
             raise Conflict(f"the order is {order.state}")
         answer = await self._broker.cancel(order_id)
-        if isinstance(answer, Unknown):
+        if isinstance(answer, Unknown) or (isinstance(answer, Accepted) and not bookable(answer, order.quantity)):
             raise Unavailable("the venue does not say what became of the order: it stays unknown")
         refused = Refused("execution", "cancelled", CANCEL)
         return await self.settle(session, caller, order, answer if isinstance(answer, Accepted) else refused)

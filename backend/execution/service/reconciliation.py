@@ -1,5 +1,7 @@
 """Compares our fills with the venue's books, day by day, and settles what was left open."""
 
+import hashlib
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.accounts.types import Caller
 from backend.execution import repository
-from backend.execution.engine import compare
+from backend.execution.engine import bookable, compare
 from backend.execution.repository import EVERY_ACCOUNT
 from backend.execution.service.orders import POLICY, ExecutionService
 from backend.execution.types import DaySummary, Order, Reconciled
@@ -27,7 +29,9 @@ from backend.risk.service import KillSwitch
 
 log = structlog.get_logger(__name__)
 
-MAX_NAME = 43
+# A pseudonym, or what a venue may call an account that is none of ours.
+PSEUDONYM = re.compile(r"[A-Za-z0-9_-]{43}")
+PLAIN_NAME = re.compile(r"[!-~]{1,43}")
 NOT_EXECUTED = Refused("execution", "not_executed", "the venue has no fill of this order and will not make one")
 
 
@@ -90,7 +94,7 @@ class ReconciliationService:
             if owner is not None
         ]
         return found + [
-            await self._kept(session, Reconciled(day, name[:MAX_NAME], None, "", compare([], theirs.get(name, []))))
+            await self._kept(session, Reconciled(day, _foreign(name), None, "", compare([], theirs.get(name, []))))
             for name, owner in owners.items()
             if owner is None
         ]
@@ -142,6 +146,8 @@ class ReconciliationService:
         return owners, executions
 
     async def _owner(self, session: AsyncSession, name: str) -> Caller | None:
+        if not PSEUDONYM.fullmatch(name):
+            return None
         try:
             return await self._accounts.find(session, pseudonym=name)
         except NotFound:
@@ -177,7 +183,7 @@ class ReconciliationService:
         match answer:
             case Accepted():
                 same = execution is None or (execution.instrument, execution.side) == (order.instrument, order.side)
-                return answer if same and answer.quantity == order.quantity else None
+                return answer if same and bookable(answer, order.quantity) else None
             case Rejected():
                 return NOT_EXECUTED
             case Unknown():
@@ -215,6 +221,13 @@ class ReconciliationService:
             await self._switch.trip_platform(session, f"{reason}, of an account that is not known here")
         else:
             await self._switch.trip_account(session, outcome.account_id, outcome.subject, reason)
+
+
+def _foreign(name: str) -> str:
+    # A venue's word: none may pass for EVERY_ACCOUNT, or for another that begins alike.
+    if PLAIN_NAME.fullmatch(name):
+        return name
+    return "unknown:" + hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()[:32]
 
 
 def _told(outcome: Reconciled) -> str:

@@ -150,6 +150,7 @@ class House:
         limits: RiskLimits = LIMITS,
         initial_cash: Decimal = INITIAL_CASH,
         risk_data: MarketData = MARKET_DATA,
+        broker: type[MoodyBroker] = MoodyBroker,
     ) -> None:
         self.database = database
         self.clock = ReplayClock(start or close_of(FIRST_DAY))
@@ -164,7 +165,7 @@ class House:
         self.switch = KillSwitch(self.market, self.journal)
         self.risk = RiskGate(self.market, risk_data, self.journal, self.switch, limits)
         rates = PaperRates(Decimal("0.0002"), Decimal("0.0005"))
-        self.broker = MoodyBroker(PaperBroker(self.market.price, rates, self.clock))
+        self.broker = broker(PaperBroker(self.market.price, rates, self.clock))
         self.execution = ExecutionService(self.broker, self.risk, self.decisions, self.journal, initial_cash)
         self.reconciliation = ReconciliationService(
             self.broker, self.execution, Directory(), self.switch, self.journal, self.clock, retention=RETENTION
