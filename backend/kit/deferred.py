@@ -26,7 +26,7 @@ class Deferred(Protocol):
         ...
 
     def write(self, connection: Connection) -> None:
-        """Write what waits and forget it."""
+        """Write what waits, then forget it; what cannot be written goes on waiting, so that no commit passes it."""
         ...
 
     def copy(self) -> Self:
@@ -35,11 +35,13 @@ class Deferred(Protocol):
 
 
 class DeferringSession(Session):
-    """A session that writes what was deferred in it before it commits."""
+    """A session in which rows may wait; its engine is watched."""
 
 
 def defer(session: Session, deferred: Deferred) -> None:
     """Let rows wait in a session that has its connection."""
+    if not isinstance(session, DeferringSession):
+        raise TypeError("rows wait only in a session that writes")
     session.info[DEFERRED] = deferred
     session.connection().info[DEFERRED] = weakref.ref(session)
 
@@ -50,8 +52,10 @@ def deferred_in(session: Session) -> Any:
 
 
 def watch(engine: Engine) -> None:
-    """Write what waits before any statement of an engine that names its tables."""
+    """Write what waits before any statement of an engine that names its tables, and before any commit."""
     event.listen(engine, "before_cursor_execute", _before_statement)
+    # The connection's own commit: a session's announces itself while a savepoint may still be open.
+    event.listen(engine, "commit", _before_commit)
 
 
 def _before_statement(
@@ -63,17 +67,21 @@ def _before_statement(
 
 def write_before(connection: Connection, statement: str) -> None:
     """Write what waits on a connection if a statement names its tables."""
-    owner = connection.info.get(DEFERRED)
-    session = owner() if owner is not None else None
-    deferred = session.info.get(DEFERRED) if session is not None else None
+    deferred = _waiting_on(connection)
     if deferred is not None and any(table in statement for table in deferred.tables):
         deferred.write(connection)
 
 
-def _before_commit(session: Session) -> None:
-    deferred = session.info.get(DEFERRED)
-    if deferred is not None and not session.in_nested_transaction():
-        deferred.write(session.connection())
+def _before_commit(connection: Connection) -> None:
+    deferred = _waiting_on(connection)
+    if deferred is not None:
+        deferred.write(connection)
+
+
+def _waiting_on(connection: Connection) -> Deferred | None:
+    owner = connection.info.get(DEFERRED)
+    session = owner() if owner is not None else None
+    return session.info.get(DEFERRED) if session is not None else None
 
 
 def _keep_snapshot(session: Session, transaction: SessionTransaction) -> None:
@@ -98,7 +106,6 @@ def _forget(session: Session, transaction: SessionTransaction) -> None:
         session.info.pop(SNAPSHOTS, None)
 
 
-event.listen(DeferringSession, "before_commit", _before_commit)
 event.listen(DeferringSession, "after_transaction_create", _keep_snapshot)
 event.listen(DeferringSession, "after_soft_rollback", _restore_snapshot)
 event.listen(DeferringSession, "after_transaction_end", _forget)

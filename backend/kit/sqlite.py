@@ -28,18 +28,21 @@ T = TypeVar("T")
 class Cursor(sqlite3.Cursor):
     """Runs a statement in place and takes every row at once, so that no statement stays open."""
 
+    owner: "Connection"
     _rows: deque[Any]
 
     def execute(self, sql: str, parameters: Any = (), /) -> "Cursor":
         """Run one statement."""
         # SQLAlchemy takes a statement that awaits nothing for one that blocks the loop, and refuses it.
         await_(_done())
+        self.owner.require_transaction()
         super().execute(sql, parameters if parameters is not None else ())
         self._rows = deque(super().fetchall() if self.description else ())
         return self
 
     def executemany(self, sql: str, parameters: Any, /) -> "Cursor":
         """Run one statement for each row of parameters."""
+        self.owner.require_transaction()
         super().executemany(sql, parameters)
         self._rows = deque()
         return self
@@ -79,11 +82,14 @@ class Connection:
         self._lock_wait_ms = lock_wait_ms
         self._changes = connection.total_changes
         self._cautious = CAUTIOUS_COMMITS
+        self._begun = False
 
     def cursor(self, server_side: bool = False) -> Cursor:
         """Return a cursor; every one is on this side."""
         del server_side
-        return self._connection.cursor(Cursor)
+        opened = self._connection.cursor(Cursor)
+        opened.owner = self
+        return opened
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
         """Run one statement."""
@@ -91,15 +97,23 @@ class Connection:
 
     def rows(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         """Run one statement and return its rows, past every layer above."""
+        self.require_transaction()
         return self._connection.execute(sql, parameters).fetchall()
 
     def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for each row of parameters, past every layer above."""
+        self.require_transaction()
         self._connection.executemany(sql, rows)
+
+    def require_transaction(self) -> None:
+        """Raise when SQLite itself undid the transaction, as on a full disk: a later statement would stand alone."""
+        if self._begun and not self._connection.in_transaction:
+            raise sqlite3.OperationalError("the transaction was undone by an earlier fault")
 
     def begin(self) -> None:
         """Begin to read."""
         self._connection.execute("BEGIN")
+        self._begun = True
 
     def begin_immediate(self) -> None:
         """Begin to write: in place where the lock is free, else wait for it in a thread."""
@@ -114,6 +128,7 @@ class Connection:
             self._wait_for_lock()
         else:
             self._connection.execute(f"PRAGMA busy_timeout={self._lock_wait_ms}")
+        self._begun = True
 
     def _wait_for_lock(self) -> None:
         try:
@@ -125,11 +140,13 @@ class Connection:
 
     def commit(self) -> None:
         """End the transaction, durable when this returns."""
+        self.require_transaction()
         started = time.perf_counter()
         if self._connection.total_changes == self._changes or not self._cautious:
             self._connection.commit()
         else:
             _in_thread(self._executor, self._connection.commit)
+        self._begun = False
         self._changes = self._connection.total_changes
         # Where the disk answers at once, the way to a thread and back takes longer than the loop would stand still.
         if time.perf_counter() - started > SLOW_SECONDS:
@@ -139,6 +156,7 @@ class Connection:
 
     def rollback(self) -> None:
         """Undo the transaction."""
+        self._begun = False
         self._connection.rollback()
 
     def close(self) -> None:

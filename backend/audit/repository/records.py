@@ -54,11 +54,18 @@ class Chains:
 
     def write(self, connection: Connection) -> None:
         """Write the records that wait, and the accounts' new ends."""
-        rows, heads = self._rows, [self.heads[account] for account in sorted(self._changed)]
+        rows, changed = self._rows, self._changed
         self._rows, self._changed = [], set()
-        execute_many(connection, _INSERT, rows)
-        ends = [(head.seq, head.commitment, head.ts_recorded, head.account) for head in heads]
-        execute_many(connection, _MOVE_HEAD, ends)
+        heads = [self.heads[account] for account in sorted(changed)]
+        try:
+            execute_many(connection, _INSERT, rows)
+            execute_many(
+                connection, _MOVE_HEAD, [(head.seq, head.commitment, head.ts_recorded, head.account) for head in heads]
+            )
+        except BaseException:
+            # Whoever survives this must not commit without what could not be written.
+            self._rows, self._changed = rows, changed
+            raise
 
 
 async def chains_of(session: AsyncSession) -> Chains:

@@ -13,17 +13,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, func, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.models import AccountRow, RecordRow
 from backend.audit.service import AuditJournal
 from backend.kernel.canonical import encode_bytes
 from backend.kit.db import Base, Database
+from backend.kit.deferred import BESIDE
 from backend.ports.journal import SYSTEM_ACCOUNT, Recorded
 from tests.fakes import FakeClock
 
 ROOT = Path(__file__).parents[3]
+REFUSE = "CREATE TEMP TRIGGER refuse BEFORE INSERT ON audit_records WHEN NEW.seq = 3 BEGIN SELECT RAISE(ABORT, ''); END"
 TRADERS = [encode_bytes(bytes([number]) * 32) for number in (1, 2)]
 
 
@@ -158,6 +160,71 @@ async def _run(session: AsyncSession, steps: Iterator[str], before: int) -> tupl
         else:
             return kept, step == "keep"
     return kept, True
+
+
+async def test_a_savepoint_that_is_still_open_at_the_end_loses_no_record(database: Database) -> None:
+    async with database.transaction() as session:
+        first = await record(session)
+        await session.begin_nested()
+        second = await record(session)
+    assert await chains(database) == {TRADERS[0]: [first.commitment, second.commitment]}
+
+
+async def test_a_session_that_only_reads_takes_no_record(database: Database) -> None:
+    async with database.transaction() as session:
+        first = await record(session)
+    async with database.reading() as session:
+        with pytest.raises(TypeError, match="a session that writes"):
+            await record(session)
+    assert await chains(database) == {TRADERS[0]: [first.commitment]}
+
+
+async def read_all_the_same(session: AsyncSession) -> None:
+    """Have what waits written, and go on whatever comes of it."""
+    with pytest.raises(DBAPIError):
+        await session.execute(select(RecordRow.id))
+
+
+async def test_records_that_could_not_be_written_once_are_written_with_the_commit(database: Database) -> None:
+    async with database.transaction() as session:
+        await session.execute(text(REFUSE))
+        made = [await record(session) for _ in range(4)]
+        await read_all_the_same(session)
+        await session.execute(text("DROP TRIGGER refuse").execution_options(**{BESIDE: True}))
+        await session.execute(text("DELETE FROM audit_records").execution_options(**{BESIDE: True}))
+    assert await chains(database) == {TRADERS[0]: [one.commitment for one in made]}
+
+
+async def test_no_commit_passes_records_that_cannot_be_written(database: Database) -> None:
+    async def commit_all_the_same() -> None:
+        async with database.transaction() as session:
+            await session.execute(text(REFUSE))
+            for _ in range(4):
+                await record(session)
+            await read_all_the_same(session)
+
+    with pytest.raises(DBAPIError):
+        await commit_all_the_same()
+    assert await chains(database) == {}
+
+
+async def test_a_transaction_that_a_full_disk_undid_writes_nothing_more(database: Database) -> None:
+    async with database.transaction() as session:
+        first = await record(session)
+    async with database.engine.connect() as connection:
+        pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar_one()
+        await connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 2}")
+
+    async def commit_all_the_same() -> None:
+        async with database.transaction() as session:
+            for number in range(300):
+                await record(session, number=number)
+            await read_all_the_same(session)
+            await read_all_the_same(session)
+
+    with pytest.raises(DBAPIError, match="undone"):
+        await commit_all_the_same()
+    assert await chains(database) == {TRADERS[0]: [first.commitment]}
 
 
 async def test_records_that_do_not_fit_on_the_disk_are_not_acknowledged(database: Database, tmp_path: Path) -> None:

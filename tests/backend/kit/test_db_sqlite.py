@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from backend.kernel.errors import Unavailable
 from backend.kit.db import Database
@@ -153,6 +153,25 @@ async def test_a_full_disk_is_an_error_and_no_acknowledgement(opened: Database, 
         await connection.exec_driver_sql("PRAGMA max_page_count=1000000")
     await keep(opened, 3, bytes(100_000))
     assert rows() == [1, 3]
+    await opened.close()
+
+
+async def test_after_a_transaction_was_undone_by_sqlite_itself_no_statement_stands_alone(
+    opened: Database, rows: Rows
+) -> None:
+    async def go_on_all_the_same() -> None:
+        async with opened.transaction() as session:
+            await session.execute(text("INSERT INTO kept (number) VALUES (1)"))
+            with pytest.raises(IntegrityError):
+                await session.execute(text("INSERT OR ROLLBACK INTO kept (number) VALUES (1)"))
+            with pytest.raises(OperationalError, match="undone"):
+                await session.execute(text("INSERT INTO kept (number) VALUES (2)"))
+
+    with pytest.raises(OperationalError, match="undone"):
+        await go_on_all_the_same()
+    assert rows() == []
+    await keep(opened, 3)
+    assert rows() == [3]
     await opened.close()
 
 
