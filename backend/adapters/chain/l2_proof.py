@@ -9,10 +9,11 @@ from aiohttp import ClientError
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
-from web3 import AsyncHTTPProvider, AsyncWeb3
+from web3 import AsyncWeb3
 from web3.exceptions import BlockNotFound, Web3Exception
 from web3.types import RPCEndpoint
 
+from backend.adapters.chain.http import HttpProvider
 from backend.kernel.errors import NotFound, Tampered, Unavailable
 
 # The predeploy whose storage root is part of every output root (OP stack specification, "L2 output root").
@@ -46,9 +47,7 @@ async def l2_proof(
     patience: timedelta = PATIENCE,
 ) -> dict[str, Any]:
     """Return a pack's `l2_proof` of an anchor as of one block; NotFound where the block holds no such anchor."""
-    provider = AsyncHTTPProvider(
-        rpc_url, request_kwargs={"timeout": patience.total_seconds()}, exception_retry_configuration=None
-    )
+    provider = HttpProvider(rpc_url, patience)
     try:
         async with _answers():
             return await _proof(AsyncWeb3(provider), contract, anchor_slot(log_id, index), block)
@@ -56,7 +55,7 @@ async def l2_proof(
         await provider.disconnect()
 
 
-async def _proof(web3: AsyncWeb3[AsyncHTTPProvider], contract: str, slot: bytes, at: Tag | int) -> dict[str, Any]:
+async def _proof(web3: AsyncWeb3[HttpProvider], contract: str, slot: bytes, at: Tag | int) -> dict[str, Any]:
     block = await web3.eth.get_block(at)
     number, state_root = block["number"], bytes(block["stateRoot"])
 

@@ -8,27 +8,27 @@ from typing import Any, cast
 from aiohttp import ClientError
 from eth_utils.address import to_checksum_address
 from hexbytes import HexBytes
-from web3 import AsyncHTTPProvider, AsyncWeb3
+from web3 import AsyncWeb3
 from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
 from web3.types import BlockIdentifier, FilterParams, LogReceipt, RPCEndpoint, TxParams, TxReceipt, Wei
 
+from backend.adapters.chain.http import HttpProvider
 from backend.kernel.errors import Conflict, NotFound, Unavailable
 from backend.ports.chain import Block, BlockId, Reverted
 
 # Not every node knows every name for "what of this sender waits under this nonce".
 POOL_METHODS = ("eth_getTransactionBySenderAndNonce", "txpool_contentFrom")
 
+# What reading an answer raises that is not JSON, not complete or not of its type.
+NONSENSE = (Web3Exception, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+
 
 class Node:
     """Asks a node, each time within the timeout; a contract's refusal becomes its named error."""
 
     def __init__(self, url: str, timeout: timedelta, revert: Callable[[bytes], Reverted]) -> None:
-        self._provider = AsyncHTTPProvider(
-            url,
-            request_kwargs={"timeout": timeout.total_seconds()},
-            exception_retry_configuration=None,
-        )
-        self._web3: AsyncWeb3[AsyncHTTPProvider] = AsyncWeb3(self._provider)
+        self._provider = HttpProvider(url, timeout)
+        self._web3: AsyncWeb3[HttpProvider] = AsyncWeb3(self._provider)
         self._revert = revert
 
     async def close(self) -> None:
@@ -44,7 +44,7 @@ class Node:
         """Return a block, the latest unless one is named."""
         async with self._answers():
             found = await self._web3.eth.get_block(_at(block))
-        return Block(int(found["number"]), HexBytes(found["hash"]).to_0x_hex(), int(found["timestamp"]))
+            return Block(int(found["number"]), HexBytes(found["hash"]).to_0x_hex(), int(found["timestamp"]))
 
     async def call(self, call: TxParams, block: BlockId | None = None) -> bytes:
         """Return what a call answers."""
@@ -78,7 +78,7 @@ class Node:
             found = await self._web3.eth.get_transaction_count(
                 to_checksum_address(sender), "pending" if pending else "latest"
             )
-        return int(found)
+            return int(found)
 
     async def broadcast(self, raw: bytes) -> HexBytes:
         """Hand a signed transaction in and return its hash."""
@@ -112,18 +112,19 @@ class Node:
                 found = await self.rpc(method, to_checksum_address(sender), *rest)
             except Conflict:
                 continue
-            if found and method == POOL_METHODS[1]:
-                found = {**found.get("pending", {}), **found.get("queued", {})}.get(str(nonce))
-            return _transaction(found) if found and found.get("blockNumber") is None else None
+            async with self._answers():
+                if found and method == POOL_METHODS[1]:
+                    found = {**found.get("pending", {}), **found.get("queued", {})}.get(str(nonce))
+                return _transaction(found) if found and found.get("blockNumber") is None else None
         return None
 
     async def rpc(self, method: str, *parameters: Any) -> Any:
         """Return what any method answers; Conflict when the node refuses it."""
         async with self._answers():
             response = await self._provider.make_request(RPCEndpoint(method), parameters)
-        if "error" in response:
-            raise Conflict(f"{method}: {response['error']}")
-        return response.get("result")
+            if "error" in response:
+                raise Conflict(f"{method}: {response['error']}")
+            return response.get("result")
 
     @asynccontextmanager
     async def _answers(self) -> AsyncIterator[None]:
@@ -137,7 +138,7 @@ class Node:
             raise Unavailable(f"the chain's RPC refused: {error.message}") from error
         except (ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"the chain's RPC does not answer: {type(error).__name__}") from error
-        except Web3Exception as error:
+        except NONSENSE as error:
             raise Unavailable(f"the chain's RPC answered nonsense: {error}") from error
 
 

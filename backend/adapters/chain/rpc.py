@@ -8,7 +8,7 @@ from typing import Any
 from eth_abi.exceptions import DecodingError
 from eth_utils.address import to_checksum_address
 from hexbytes import HexBytes
-from web3.types import TxParams, TxReceipt
+from web3.types import LogReceipt, TxParams, TxReceipt
 
 from backend.adapters.chain.abi import Deployed, Deployments, event_topics
 from backend.adapters.chain.node import Node
@@ -125,14 +125,15 @@ class RpcChain:
             return []
         if to_block is not None and to_block < from_block:
             return []
-        query = {
+        topics = event_topics(target.event(event), filters or {})
+        query: dict[str, Any] = {
             "address": to_checksum_address(target.address),
             "fromBlock": from_block,
-            "topics": event_topics(target.event(event), filters or {}),
+            "topics": topics,
         }
         if to_block is not None:
             query["toBlock"] = to_block
-        return [self._deployments.log(entry) for entry in await self._node.logs(query)]
+        return [self._asked(entry, target, topics, from_block, to_block) for entry in await self._node.logs(query)]
 
     async def advance_to(self, timestamp: int) -> Block:
         """Mine a block at the given time; local chains only, Conflict elsewhere or when it lies in the past."""
@@ -147,6 +148,21 @@ class RpcChain:
         await self._node.rpc("evm_setNextBlockTimestamp", timestamp)
         await self._node.rpc("evm_mine")
         return await self.block()
+
+    def _asked(
+        self, entry: LogReceipt, target: Deployed, topics: list[str | None], first: int, last: int | None
+    ) -> Mapping[str, Any]:
+        """Return a log decoded; Unavailable when it is not what was asked for."""
+        try:
+            found = self._deployments.log(entry)
+            given = [HexBytes(topic).to_0x_hex() for topic in entry["topics"]]
+            matches = all(wanted in {None, got} for wanted, got in zip(topics, given, strict=True))
+            is_within = first <= found["block_number"] and (last is None or found["block_number"] <= last)
+        except (DecodingError, LookupError, TypeError, ValueError) as error:
+            raise Unavailable(f"the chain's RPC answered an event of {target.name} that cannot be read") from error
+        if found.get("contract") != target.name or not matches or not is_within:
+            raise Unavailable(f"the chain's RPC answered an event that {target.name} was not asked for")
+        return found
 
     async def _refuse_another_chain(self, target: Deployed) -> None:
         found = await self.chain_id()
