@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from backend.accounts.models import Account, RefreshFamily, RefreshToken
-from backend.audit.models import CheckpointRow, LogStateRow, RecordRow
+from backend.audit.models import AccountRow, CheckpointRow, LogStateRow, RecordRow
 from backend.compliance.models import ComplianceReceipt
 from backend.decisions.models import DecisionRow
 from backend.execution.models import OrderRow, ReconciliationRow
@@ -31,6 +31,14 @@ NAMED = re.compile(r'"(?:order_id|decision_id)"\s*:\s*"([0-9a-f]{32})"')
 async def account_id(session: AsyncSession, pseudonym: str) -> int | None:
     """Return the number of a trading account, None for the system's."""
     return await session.scalar(select(Account.id).where(Account.pseudonym == pseudonym))
+
+
+async def count_erased(session: AsyncSession, account: str, first_seq: int, last_seq: int) -> int:
+    """Return how many of these records are erased; nobody erases another one until the transaction ends."""
+    await session.execute(select(AccountRow.seq).where(AccountRow.account == account).with_for_update())
+    within = RecordRow.account == account, RecordRow.seq >= first_seq, RecordRow.seq <= last_seq
+    query = select(func.count()).select_from(RecordRow).where(*within, RecordRow.erased.is_(True))
+    return (await session.execute(query)).scalar_one()
 
 
 async def forget_orders(session: AsyncSession, account: str, seqs: Collection[int]) -> None:

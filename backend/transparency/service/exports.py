@@ -11,7 +11,7 @@ from backend.anchoring.service import AnchorService
 from backend.anchoring.types import Anchor
 from backend.audit.service import AuditJournal, LogReader
 from backend.audit.types import LogCheckpoint, StoredRecord
-from backend.kernel.canonical import JsonValue, canonical_json, decode_bytes, encode_bytes
+from backend.kernel.canonical import JsonValue, canonical_json, encode_bytes
 from backend.kernel.errors import NotFound
 from backend.kernel.heads import sorted_heads
 from backend.kit.db import Database
@@ -23,6 +23,8 @@ ME = "me"
 # The verifier reads packs of up to 16 MiB; what stands around a page's entries is some 10 kB.
 PAGE_BYTES = 8 * 2**20
 RECORDS_AT_ONCE = 100
+# Each anchor takes every account's head to prove one of them: so many heads a page, and no more.
+PAGE_HEADS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class AccountExports:
         origin: str,
         public_key: bytes,
         page_bytes: int = PAGE_BYTES,
+        page_heads: int = PAGE_HEADS,
     ) -> None:
         self._database = database
         self._reader = reader
@@ -72,6 +75,7 @@ class AccountExports:
         self._journal = journal
         self._accounts = accounts
         self._page_bytes = page_bytes
+        self._page_heads = page_heads
         self._log_part = LogPart(reader, anchoring, origin=origin, public_key=public_key)
         self._disclosures = Disclosures(database, journal)
 
@@ -109,6 +113,7 @@ class AccountExports:
                 pack["heads"] = await self._log_part.heads(session, account, anchor)
         await self._disclosures.log(
             caller.pseudonym,
+            [one.record for one in taken],
             of_account=account,
             fields=sorted({name for one in taken for name in one.record.fields}),
             first_seq=first.seq,
@@ -122,14 +127,19 @@ class AccountExports:
         """Return where an account stood at the anchors from index `after` + 1 on at which it exists."""
         account = await self.resolve(caller, named, Role.REGULATOR)
         async with self._database.reading() as session:
-            later = [one for one in await self._on_chain(session) if one.index > after]
-            page, more = later[:limit], len(later) > limit
-            placed = [(anchor, await self._head(session, account, anchor)) for anchor in page]
-        found: list[Pack] = [
-            {"anchor": self._log_part.anchor(anchor), "heads": head} for anchor, head in placed if head is not None
-        ]
-        if not found:
-            raise NotFound("this account is in no anchor after that")
+            later = await self._anchors_of(session, account, after)
+            if not later:
+                raise NotFound("this account is in no anchor after that")
+            found: list[Pack] = []
+            room = self._page_heads
+            for anchor in later[:limit]:
+                heads = await self._reader.heads(session, anchor.head.size)
+                room -= len(heads)
+                if room < 0 and found:
+                    break
+                head = await asyncio.to_thread(head_part, heads, account)
+                found.append({"anchor": self._log_part.anchor(anchor), "heads": head})
+        page, more = later[: len(found)], len(found) < len(later)
         await self._disclosures.log(
             caller.pseudonym,
             of_account=account,
@@ -180,19 +190,15 @@ class AccountExports:
                 break
         return taken
 
-    async def _on_chain(self, session: AsyncSession) -> list[Anchor]:
+    async def _anchors_of(self, session: AsyncSession, account: str, after: int) -> list[Anchor]:
         newest = await self._anchoring.mined(session)
+        first = await self._reader.chain(session, account, 1, newest.head.size, 1)
         return [
             one
             for one in await self._anchoring.anchors(session)
-            if one.index <= newest.index and one.block_number is not None and one.tx_hash is not None
+            if first and after < one.index <= newest.index and one.head.size > (first[0].index or 0)
+            if one.block_number is not None and one.tx_hash is not None
         ]
-
-    async def _head(self, session: AsyncSession, account: str, anchor: Anchor) -> Pack | None:
-        found = await self._reader.heads(session, anchor.head.size)
-        if decode_bytes(account) not in {one.id for one in found}:
-            return None
-        return await asyncio.to_thread(head_part, found, account)
 
 
 def _joined(pack: Pack, entries: Sequence[bytes]) -> bytes:

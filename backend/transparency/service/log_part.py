@@ -16,6 +16,7 @@ from backend.kernel.heads import AccountHead, head_proof
 from backend.kernel.signed_note import VerifierKey
 from backend.kit.db import Database
 from backend.ports.journal import SYSTEM_ACCOUNT, Journal
+from backend.transparency import repository
 from backend.transparency.types import FORMAT, Pack
 
 POLICY = "transparency:1"
@@ -111,9 +112,14 @@ class Disclosures:
         self._database = database
         self._journal = journal
 
-    async def log(self, recipient: str, **shown: JsonValue) -> None:
-        """Record what a recipient is about to get."""
+    async def log(self, recipient: str, read: Sequence[StoredRecord] = (), **shown: JsonValue) -> None:
+        """Record what a recipient is about to get; raise Conflict when some of an account's records read are gone."""
         async with self._database.transaction() as session:
+            if read:
+                first, last = read[0], read[-1]
+                erased = await repository.count_erased(session, first.account, first.seq, last.seq)
+                if erased != sum(one.erased for one in read):
+                    raise Conflict("some of these records were erased meanwhile: ask again")
             await self._journal.record(
                 session, SYSTEM_ACCOUNT, "evidence.disclosed", shown, actor=recipient, policy=POLICY
             )

@@ -88,6 +88,7 @@ class PackBuilder:
             pack["heads"] = await self._log_part.heads(session, record.account, anchor)
         await self._disclosures.log(
             recipient,
+            chain,
             of_account=record.account,
             entry=index,
             fields=sorted(names),

@@ -97,11 +97,13 @@ class Desk:
             self.database, self.reader, self.anchoring, self.journal, parts, origin=ORIGIN, public_key=self.key
         )
 
-    def exports(self, page_bytes: int = 2**23) -> AccountExports:
+    def exports(
+        self, page_bytes: int = 2**23, page_heads: int = 20_000, reader: LogReader | None = None
+    ) -> AccountExports:
         """Return who exports accounts; it knows the trader's wallet."""
         return AccountExports(
-            self.database, self.reader, self.anchoring, self.journal, Wallets(), origin=ORIGIN, public_key=self.key,
-            page_bytes=page_bytes,
+            self.database, reader or self.reader, self.anchoring, self.journal, Wallets(),
+            origin=ORIGIN, public_key=self.key, page_bytes=page_bytes, page_heads=page_heads,
         )  # fmt: skip
 
     def erasures(self, forget: Sequence[Forget] = (), at_most: int = 5_000) -> ErasureService:

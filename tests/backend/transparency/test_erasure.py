@@ -14,13 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.accounts.endpoints import signed_in
 from backend.accounts.models import Account, RefreshFamily, RefreshToken
 from backend.accounts.types import Caller, Role
+from backend.audit.service import LogReader
 from backend.audit.service.erasure import ErasureService
+from backend.audit.types import StoredRecord
 from backend.compliance.models import ComplianceReceipt
 from backend.decisions.models import DecisionRow
 from backend.execution.models import OrderRow, ReconciliationRow
 from backend.kernel.canonical import encode_bytes
 from backend.kernel.clock import epoch_of
-from backend.kernel.errors import Invalid, Unauthorized
+from backend.kernel.errors import Conflict, Invalid, Unauthorized
 from backend.kit.db import Base, Database
 from backend.kit.models import IdempotencyKey, Job
 from backend.proofs.models import AttestationRow, EpochRow
@@ -33,6 +35,7 @@ from backend.transparency.types import NoParts
 from tests.backend.accounts.site import local_settings
 from tests.backend.transparency.desk import (
     FULL_CHECKS,
+    ORIGIN,
     OTHER,
     RETENTION,
     TRADER,
@@ -111,6 +114,37 @@ async def test_every_kind_of_pack_of_an_erased_record_verifies(desk: Desk) -> No
             assert desk.check(pack).ok
     opened: Any = await builder.owner(TRADER, 0, fields=["position_commitment"])
     assert set(opened["entries"][0]["disclosed"]) == {"account", "event", "position_commitment", "seq"}
+
+
+class Meanwhile(LogReader):
+    """A reader with somebody beside it who erases what it has just read."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk, self.done = desk, False
+
+    async def chain(self, *args: Any, **kwargs: Any) -> list[StoredRecord]:
+        """Read, and let the other one erase then."""
+        found = await super().chain(*args, **kwargs)
+        if not self.done:
+            self.done = True
+            await erase(self.desk)
+        return found
+
+
+async def test_what_is_erased_between_reading_and_leaving_does_not_leave(desk: Desk) -> None:
+    with pytest.raises(Conflict, match="erased meanwhile"):
+        await desk.exports(reader=Meanwhile(desk)).page(OWNER, "me", 0, 10)
+    assert await desk.disclosures() == []
+    assert b"187.25" not in (await desk.exports().page(OWNER, "me", 0, 10)).pack
+
+
+async def test_a_record_erased_between_reading_and_leaving_does_not_leave(desk: Desk) -> None:
+    packs = PackBuilder(
+        desk.database, Meanwhile(desk), desk.anchoring, desk.journal, FakeParts(), origin=ORIGIN, public_key=desk.key
+    )
+    with pytest.raises(Conflict, match="erased meanwhile"):
+        await packs.owner(TRADER, 1)
+    assert await desk.disclosures() == []
 
 
 async def test_an_erased_field_cannot_be_asked_for(desk: Desk) -> None:

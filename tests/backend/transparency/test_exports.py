@@ -250,6 +250,23 @@ async def test_the_heads_come_in_pages_too(desk: Desk) -> None:
         await desk.exports().heads(OWNER, "me", 1, 1)
 
 
+async def test_a_page_of_heads_begins_where_the_account_does(desk: Desk) -> None:
+    await desk.log(NOBODY, "account.opened", **CLOSED)
+    await desk.anchoring.anchor_now()
+    young = await desk.exports().heads(caller(NOBODY, Role.TRADER), "me", -1, 1)
+    assert [one["anchor"]["index"] for one in young.heads] == [2]  # type: ignore[index, call-overload]
+    assert young.next_after is None
+
+
+async def test_a_page_of_heads_ends_where_it_would_take_too_many_accounts(desk: Desk) -> None:
+    exports = desk.exports(page_heads=2)
+    first = await exports.heads(OWNER, "me", -1, 1_000)
+    assert (len(first.heads), first.next_after) == (1, 0)
+    second = await exports.heads(OWNER, "me", 0, 1_000)
+    assert (len(second.heads), second.next_after) == (1, None)
+    assert [one["last_anchor"] for one in await desk.disclosures()] == [0, 1]
+
+
 async def test_an_anchors_heads_make_up_its_root_and_name_no_account_twice(desk: Desk) -> None:
     shown: Any = await desk.exports().anchored_heads(REGULATOR.pseudonym, 1)
     heads = [AccountHead(decode_bytes(one["id"]), one["count"], decode_bytes(one["head"])) for one in shown["heads"]]
