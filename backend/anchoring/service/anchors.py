@@ -23,7 +23,7 @@ from backend.anchoring.types import (
 )
 from backend.audit.service import LogReader
 from backend.kernel.canonical import parse_time, time_string
-from backend.kernel.errors import Conflict, NotFound, RefiError
+from backend.kernel.errors import Conflict, NotFound, RefiError, Tampered
 from backend.kernel.heads import heads_root
 from backend.kit.db import Database
 from backend.ports.chain import Chain, Reverted
@@ -78,7 +78,9 @@ class AnchorService:
 
     @cached_property
     def _follower(self) -> ChainFollower:
-        return ChainFollower(self._database, self._chain, self._reader, self._clock, self.log_id)
+        return ChainFollower(
+            self._database, self._chain, self._reader, self._clock, log_id=self.log_id, chain_id=self.chain_id
+        )
 
     @cached_property
     def _timestamps(self) -> Timestamps:
@@ -121,6 +123,9 @@ class AnchorService:
         """Anchor, or say in the log why not: whoever calls has nobody to tell."""
         try:
             return await self.anchor_now()
+        except Tampered as alarm:
+            log.critical("anchor.tampered", reason=alarm.detail, **alarm.context)
+            return None
         except RefiError as error:
             log.warning("anchor.failed", code=error.code, reason=error.detail)
             return None

@@ -9,6 +9,7 @@ from backend.anchoring.types import Anchor, AnchorHead, AnchorState, ChainView, 
 from backend.audit.service import LogReader
 from backend.kernel.canonical import time_string
 from backend.kernel.errors import NotFound, Tampered, Unavailable
+from backend.kernel.heads import heads_root
 from backend.kit.db import Database
 from backend.ports.chain import Block, Chain, Reverted
 from backend.ports.clock import Clock
@@ -28,12 +29,15 @@ class Moved(Unavailable):
 class ChainFollower:
     """Brings every anchor's state to what latest, safe and finalized blocks show; one consistent view a time."""
 
-    def __init__(self, database: Database, chain: Chain, reader: LogReader, clock: Clock, log_id: bytes) -> None:
+    def __init__(
+        self, database: Database, chain: Chain, reader: LogReader, clock: Clock, *, log_id: bytes, chain_id: int
+    ) -> None:
         self._database = database
         self._chain = chain
         self._reader = reader
         self._clock = clock
         self._log_id = log_id
+        self._chain_id = chain_id
 
     async def follow(self) -> ChainView:
         """Bring the anchors to where the chain shows them and return the view.
@@ -55,6 +59,8 @@ class ChainFollower:
         async with self._database.reading() as session:
             final = await repository.last_final(session, self._log_id)
             known = await repository.unsettled(session, self._log_id)
+        if (found := await self._chain.chain_id()) != self._chain_id:
+            raise Unavailable(f"the RPC serves chain {found}, the log is anchored on chain {self._chain_id}")
         latest = await self._chain.block()
         if final and final.block_number is not None and latest.number < final.block_number:
             raise Unavailable(f"the chain's RPC stands at block {latest.number}, behind a final anchor")
@@ -121,7 +127,8 @@ class ChainFollower:
     def _placed(self, index: int, view: ChainView) -> Placed:
         event = view.events.get(index)
         if event is None:
-            raise Tampered("the chain counts an anchor that it has no event for", index=index)
+            # Nodes count sooner than they find; one that hides an event for good holds up, and proves nothing.
+            raise Unavailable(f"the chain's RPC counts anchor {index} and has no event for it")
         head = AnchorHead(int(event["size"]), bytes(event["root"]), bytes(event["headsRoot"]))
         if view.words[index] != anchor_word(self._log_id, index, head):
             raise Tampered("the chain's event is not the anchor that the contract stores", index=index)
@@ -170,6 +177,9 @@ class ChainFollower:
             raise Tampered("the chain holds a larger tree than this log", size=head.size)
         if await self._reader.root(session, head.size) != head.root:
             raise Tampered("the chain holds another tree than this log", size=head.size)
+        # The contract takes any from who may anchor; no evidence of ours would fit such an anchor.
+        if heads_root(await self._reader.heads(session, head.size)) != head.heads_root:
+            raise Tampered("the chain holds other account heads than this log", size=head.size)
 
 
 def _moved(known: Anchor, one: Placed) -> bool:

@@ -3,7 +3,7 @@
 import structlog
 
 from backend.anchoring import repository
-from backend.anchoring.engine import anchor_word
+from backend.anchoring.engine import WORD, anchor_word
 from backend.anchoring.types import Anchor
 from backend.kernel.errors import NotFound, RefiError, Tampered
 from backend.kit.db import Database
@@ -52,14 +52,18 @@ class L1Reader:
         proven = sorted({int(event["index"]) for event in found})
         async with self._database.reading() as session:
             new = await repository.final_unproven(session, self._log_id, proven)
-        for one in new:
-            await self._prove(one, block.hash)
-        self._seen = block.hash
+        if all([await self._prove(one, block.hash) for one in new]):
+            self._seen = block.hash
 
-    async def _prove(self, one: Anchor, block: str) -> None:
+    async def _prove(self, one: Anchor, block: str) -> bool:
+        """Move an anchor that L1 holds; tell whether it does."""
         stored = bytes(await self._l1.call(L1_VERIFIER, "provenAt", self._log_id, one.index, block=block))
+        if stored == bytes(WORD):
+            log.warning("anchor.l1_failed", code="unavailable", reason="an event without its word", index=one.index)
+            return False
         if stored != anchor_word(self._log_id, one.index, one.head):
             raise Tampered("L1 holds another word for a finalized anchor", index=one.index)
         async with self._database.transaction() as session:
             await repository.prove(session, self._log_id, one.index)
         log.info("anchor.l1_proven", index=one.index, size=one.head.size)
+        return True

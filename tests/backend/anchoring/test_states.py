@@ -4,11 +4,12 @@ import pytest
 
 from backend.anchoring.endpoints import router
 from backend.anchoring.service import AnchorService
-from backend.anchoring.types import Anchor, AnchorState, EntryState
-from backend.audit.service import AuditJournal
+from backend.anchoring.types import EMPTY_HEAD, ON_CHAIN, Anchor, AnchorState, EntryState
+from backend.audit.service import AuditJournal, LogReader
 from backend.kernel.errors import NotFound, Tampered, Unavailable
 from backend.kit.db import Database
 from backend.ports.chain import Reverted
+from backend.ports.signer import KeyRole
 from tests.backend.anchoring.test_service import TRADER, World
 from tests.fakes import FakeChain, client_of, serve
 
@@ -117,6 +118,56 @@ async def test_a_node_without_old_states_still_tells_by_its_events(world: World)
     assert await states(world) == ["finalized", "safe"]
 
 
+@pytest.mark.parametrize("waits", [False, True])
+async def test_an_anchor_of_our_tree_over_other_account_heads_is_an_alarm(world: World, waits: bool) -> None:
+    await world.grow(3)
+    async with world.database.reading() as session:
+        root = await LogReader().root(session, 3)
+    if waits:
+        world.chain.down = True
+        with pytest.raises(Unavailable):
+            await world.service.anchor_now()
+        world.chain.down = False
+    head = (3, root, b"\x05" * 32)
+    await world.chain.send(KeyRole.ANCHORER, "AuditAnchor", "anchor", world.log_id, EMPTY_HEAD.word(), head, [])
+    for attempt in (world.service.follow, world.service.anchor_now):
+        with pytest.raises(Tampered, match="account heads"):
+            await attempt()
+    assert all(one.state not in ON_CHAIN for one in await known(world))
+
+
+async def test_a_node_that_is_slow_to_find_events_is_waited_for(world: World) -> None:
+    await world.grow(3)
+    await world.service.anchor_now()
+    world.chain.tags = {"finalized": 1}
+    hidden = world.chain.emitted.pop()
+    with pytest.raises(Unavailable, match="no event") as waits:
+        await world.service.follow()
+    assert waits.type is Unavailable
+    assert [one.state for one in await known(world)] == [AnchorState.UNSAFE]
+    world.chain.emitted.append(hidden)
+    assert await states(world) == ["finalized"]
+
+
+@pytest.mark.parametrize("lie", [{"size": 4}, {"root": b"\x01" * 32}, {"headsRoot": b"\x01" * 32}])
+async def test_an_event_that_is_not_the_stored_word_is_an_alarm(world: World, lie: dict[str, object]) -> None:
+    await world.grow(3)
+    await world.service.anchor_now()
+    contract, event, arguments = world.chain.emitted[-1]
+    world.chain.emitted[-1] = (contract, event, arguments | lie)
+    with pytest.raises(Tampered, match="event"):
+        await world.service.follow()
+
+
+async def test_a_chain_under_another_id_is_not_followed(world: World) -> None:
+    await world.grow(3)
+    await world.service.anchor_now()
+    world.chain.id += 1
+    with pytest.raises(Unavailable, match="chain"):
+        await world.service.follow()
+    assert [one.state for one in await known(world)] == [AnchorState.UNSAFE]
+
+
 async def test_an_entry_tells_how_far_it_has_come(world: World) -> None:
     await world.grow(2)
     async with world.database.transaction() as session:
@@ -201,6 +252,20 @@ async def test_another_word_on_l1_is_an_alarm_and_a_silent_l1_is_not(world: Worl
     l1.tags["finalized"] = 1
     with pytest.raises(Tampered):
         await world.service.follow()
+
+
+async def test_an_event_on_l1_without_its_word_proves_nothing_yet(world: World) -> None:
+    l1 = L1(world.log_id)
+    world.service = world.relay(l1)
+    await world.grow(2)
+    await world.service.anchor_now()
+    world.chain.tags = {"finalized": 1}
+    word = world.chain.logs[world.log_id].words[0]
+    l1.prove(0, bytes(32))
+    l1.tags["finalized"] = 1
+    assert await states(world) == ["finalized"]
+    l1.words[0] = word
+    assert await states(world) == ["l1_proven"]
 
 
 class Attesting:
