@@ -144,7 +144,8 @@ def _begin_to_read(connection: Any) -> None:
 
 
 def _make_read_only(connection: Any) -> None:
-    connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+    # One view for all of its statements, as a reader on SQLite has.
+    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
 
 def insert_once(session: AsyncSession, model: type[Base]) -> postgresql.Insert | sqlite.Insert:

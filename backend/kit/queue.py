@@ -11,7 +11,9 @@ from uuid import uuid4
 
 import structlog
 from sqlalchemy import CursorResult, event, func, or_, select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from backend.kernel.errors import Conflict, NotFound, RefiError, TooMany
 from backend.kit.db import Database, insert_once
@@ -176,7 +178,14 @@ async def _require_room(session: AsyncSession, account_id: int | None) -> None:
 
 def after_commit(session: AsyncSession, action: Callable[[], None]) -> None:
     """Call once the session's transaction is durable; never when it is rolled back."""
-    event.listen(session.sync_session, "after_commit", lambda _session: action(), once=True)
+    actions = [action]
+
+    def committed(whole: Session) -> None:
+        # A savepoint's release announces itself the same way.
+        if actions and not whole.in_nested_transaction():
+            actions.pop()()
+
+    event.listen(session.sync_session, "after_commit", committed)
 
 
 async def waiting_jobs(
@@ -356,13 +365,17 @@ async def _finish(
         )
 
 
-async def _keep_alive(context: JobContext, work: "asyncio.Future[dict[str, Any]]") -> None:
+async def _keep_alive(
+    context: JobContext, work: "asyncio.Future[dict[str, Any]]", every: timedelta = HEARTBEAT
+) -> None:
     while not work.done():
-        await asyncio.sleep(HEARTBEAT.total_seconds())
-        if await context.cancelled():
-            work.cancel()
-            return
-        await context.beat()
+        await asyncio.sleep(every.total_seconds())
+        # A beat that a busy database swallows must not be the last one: another runner would take the job over.
+        with suppress(DBAPIError, RefiError, OSError):
+            if await context.cancelled():
+                work.cancel()
+                return
+            await context.beat()
 
 
 def _now() -> datetime:

@@ -19,7 +19,7 @@ def require_signed(key: VerifierKey, kept: LogCheckpoint | None, size: int, root
         text = open_note(kept.note, key, _verifies)
     except EncodingError as error:
         raise Tampered(f"the newest checkpoint is not this log's: {error}", size=kept.size) from error
-    if kept.size != size or text != checkpoint_text(Checkpoint(key.name, size, root)):
+    if (kept.size, kept.root) != (size, root) or text != checkpoint_text(Checkpoint(key.name, size, root)):
         raise Tampered("the stored tree is not the one that was signed last", size=size)
 
 

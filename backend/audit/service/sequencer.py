@@ -85,7 +85,9 @@ class Sequencer:
         now = self._clock.wall()
         async with self._database.transaction() as session:
             state = await tree.lock_state(session)
-            if state.holder != self._name and state.lease_until > time_string(now):
+            # A lease that ends later than any that is given now is from a clock that ran ahead.
+            valid = time_string(now) < state.lease_until <= time_string(now + 2 * self._lease)
+            if state.holder != self._name and valid:
                 return False
             if state.holder != self._name or state.lease_until < time_string(now + self._lease / 2):
                 await tree.save_state(session, holder=self._name, lease_until=time_string(now + self._lease))

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from backend.audit.models import EntryRow, RecordRow
 from backend.audit.service import AuditJournal, LogReader, Sequencer
@@ -39,6 +39,16 @@ async def test_parallel_writers_and_sequencers_leave_one_gapless_log(postgres_da
     )
     await sequencers[0].integrate()
     await check(database)
+
+
+async def test_a_reader_keeps_one_view_over_several_statements(postgres_database: Database) -> None:
+    database, count = postgres_database, select(func.count()).select_from(RecordRow)
+    async with database.reading() as session:
+        assert await session.scalar(count) == 0
+        await write(database, AuditJournal(FakeClock()), 0)
+        assert await session.scalar(count) == 0
+    async with database.reading() as session:
+        assert await session.scalar(count) == 2 * RECORDS
 
 
 async def check(database: Database) -> None:

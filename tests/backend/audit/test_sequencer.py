@@ -111,6 +111,14 @@ async def test_only_the_elected_one_integrates_until_its_lease_ends(database: Da
     assert not await first._is_elected()
 
 
+async def test_a_lease_from_a_clock_that_ran_ahead_does_not_stop_the_log(database: Database) -> None:
+    ahead, right = FakeClock(), FakeClock()
+    ahead.advance(wall=timedelta(days=365))
+    assert await sequencer(database, clock=ahead)._is_elected()
+    assert await sequencer(database, clock=right)._is_elected()
+    assert not await sequencer(database, clock=right)._is_elected()
+
+
 async def test_the_loop_integrates_until_it_is_stopped_and_then_resigns(database: Database) -> None:
     stop = asyncio.Event()
     running = asyncio.create_task(sequencer(database).run(stop))
@@ -169,12 +177,13 @@ async def test_a_signer_that_is_away_leaves_nothing_half_done_and_the_loop_catch
         update(LogStateRow).values(frontier=bytes(32)),
         update(LogStateRow).values(size=1),
         update(CheckpointRow).values(note=CheckpointRow.note + "\n"),
+        update(CheckpointRow).values(root=bytes(32)),
         update(CheckpointRow).values(
             note=sign_note(checkpoint_text(Checkpoint(ORIGIN, 2, bytes(32))), KEY, FakeSigner("other").sign_note)
         ),
         delete(CheckpointRow),
     ],
-    ids=["frontier", "size", "note", "signature", "no checkpoint"],
+    ids=["frontier", "size", "note", "root", "signature", "no checkpoint"],
 )
 async def test_a_tree_that_does_not_extend_the_last_signature_is_never_signed(
     database: Database, tampering: Executable

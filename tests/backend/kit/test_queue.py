@@ -9,10 +9,21 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from backend.kernel.errors import Conflict, Invalid, NotFound, TooMany
+from backend.kernel.errors import Conflict, Invalid, NotFound, TooMany, Unavailable
 from backend.kit.db import Database
 from backend.kit.models import Job
-from backend.kit.queue import MAX_OPEN, EmbeddedJobs, Handler, JobBoard, JobContext, JobView, run_job, waiting_jobs
+from backend.kit.queue import (
+    MAX_OPEN,
+    EmbeddedJobs,
+    Handler,
+    JobBoard,
+    JobContext,
+    JobView,
+    _keep_alive,
+    after_commit,
+    run_job,
+    waiting_jobs,
+)
 
 BOARD = JobBoard()
 
@@ -83,6 +94,42 @@ async def test_a_job_of_a_transaction_that_failed_never_was(database: Database) 
         await fail()
     with pytest.raises(NotFound):
         await view(database, queued[0])
+
+
+async def test_a_job_is_announced_with_its_transaction_and_not_with_a_savepoint(database: Database) -> None:
+    announced: list[str] = []
+    async with database.transaction() as session:
+        async with session.begin_nested():
+            after_commit(session, lambda: announced.append("durable"))
+        assert announced == []
+    assert announced == ["durable"]
+
+
+class MissedBeat(JobContext):
+    """Finds the database busy at its first beat."""
+
+    beats = 0
+    went_on: asyncio.Event
+
+    async def beat(self) -> None:
+        """Fail once."""
+        self.beats += 1
+        if self.beats == 1:
+            raise Unavailable("the database is busy")
+        await super().beat()
+        self.went_on.set()
+
+
+async def test_a_runner_that_misses_a_beat_goes_on_beating(database: Database) -> None:
+    job_id = await queue(database, EmbeddedJobs(database, {}))
+    async with database.transaction() as session:
+        await session.execute(update(Job).values(state="running", attempts=1))
+    context, work = MissedBeat(database, job_id, {}, 1), asyncio.get_running_loop().create_future()
+    context.went_on = asyncio.Event()
+    beating = asyncio.create_task(_keep_alive(context, work, every=timedelta(milliseconds=5)))
+    await asyncio.wait_for(context.went_on.wait(), 5)
+    work.set_result({})
+    await beating
 
 
 async def test_a_known_key_returns_the_job_that_has_it(database: Database) -> None:
