@@ -8,8 +8,10 @@ import asyncio
 import signal
 import sys
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,6 +25,9 @@ log = structlog.get_logger(__name__)
 
 POLL = timedelta(seconds=1)
 FOLLOW = timedelta(seconds=2)
+# An anchor in hand may come to its end; then it is left as a killed process leaves it, and then the process itself is.
+GRACE = timedelta(seconds=3)
+LAST = timedelta(seconds=10)
 # What a chain or a database that is away for a while raises: the next turn catches up.
 FAULTS = (RefiError, SQLAlchemyError, OSError)
 
@@ -72,21 +77,41 @@ async def serve(service: AnchorService, settings: Settings) -> None:
     stop = asyncio.Event()
     stop_on_signals(stop)
     log.info("relay.started", log_id="0x" + service.log_id.hex())
-    await relay(
+    relaying = relay(
         service,
         stop,
         interval=settings.anchor_interval,
         leaves=settings.anchor_leaves,
         follow=settings.anchor_follow,
     )
+    await until_stopped(relaying, stop)
     log.info("relay.stopped")
 
 
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """Let SIGINT and SIGTERM end the loop after the anchor in hand."""
+async def until_stopped(work: Coroutine[Any, Any, None], stop: asyncio.Event, grace: timedelta = GRACE) -> None:
+    """Do work that ends by itself soon after `stop` is set; what takes longer is cancelled and taken up later."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working}, timeout=grace.total_seconds())
+    finally:
+        stopping.cancel()
+        working.cancel()
+        await asyncio.wait({working})
+    if not working.cancelled():
+        working.result()
+
+
+def stop_on_signals(stop: asyncio.Event, last: timedelta = LAST) -> None:
+    """Let SIGINT and SIGTERM end the loop after what is in hand; the system ends a process that hangs on the way."""
+
+    def end() -> None:
+        signal.setitimer(signal.ITIMER_REAL, last.total_seconds())
+        stop.set()
+
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stop.set)
+        loop.add_signal_handler(name, end)
 
 
 async def run(settings: Settings) -> None:

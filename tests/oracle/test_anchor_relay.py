@@ -1,6 +1,9 @@
 """The relay anchors when it is due and outlives a chain that is down."""
 
 import asyncio
+import signal
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -11,7 +14,8 @@ from backend.audit.service import AuditJournal, LogReader, Sequencer
 from backend.kernel.canonical import encode_bytes
 from backend.kernel.errors import Tampered
 from backend.kit.db import Database
-from oracle.anchor_relay import relay
+from backend.ports.chain import Block
+from oracle.anchor_relay import relay, until_stopped
 from tests.fakes import FakeChain, FakeClock, FakeSigner
 
 ORIGIN = "refi.trading/test"
@@ -157,3 +161,82 @@ async def test_it_outlives_a_chain_that_is_down(setting: Setting) -> None:
         await until(lambda: setting.sizes() == [2])
 
     await while_relaying(setting, work)
+
+
+async def test_a_fault_that_nobody_foresaw_ends_it_aloud(setting: Setting) -> None:
+    await setting.grow(1)
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    setting.chain.answer("AuditAnchor", "anchorCount", broken)
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(relay(setting.service, asyncio.Event(), interval=timedelta(minutes=10), leaves=5), 5)
+
+
+async def test_it_ends_soon_while_the_chain_hangs(setting: Setting) -> None:
+    class Hanging(FakeChain):
+        """A chain that never answers."""
+
+        async def block(self, block: object = None) -> Block:
+            del block
+            await asyncio.sleep(60)
+            raise AssertionError
+
+    await setting.grow(1)
+    setting.chain.__class__ = Hanging
+    stop = asyncio.Event()
+    work = relay(setting.service, stop, interval=timedelta(minutes=10), leaves=5)
+    running = asyncio.create_task(until_stopped(work, stop, timedelta(milliseconds=50)))
+    await asyncio.sleep(0.1)
+    stop.set()
+    await asyncio.wait_for(running, 2)
+
+
+async def test_what_ends_it_is_raised_and_an_end_in_time_is_not_cut_short() -> None:
+    stop, done = asyncio.Event(), []
+
+    async def alarm() -> None:
+        raise Tampered("the chain contradicts")
+
+    async def last_work() -> None:
+        await stop.wait()
+        await asyncio.sleep(0.02)
+        done.append(1)
+
+    with pytest.raises(Tampered):
+        await until_stopped(alarm(), stop)
+    running = asyncio.create_task(until_stopped(last_work(), stop, timedelta(seconds=2)))
+    await asyncio.sleep(0)
+    stop.set()
+    await running
+    assert done == [1]
+
+
+HANGS = """
+import asyncio, time
+from datetime import timedelta
+from oracle.anchor_relay import stop_on_signals
+
+async def main():
+    stop = asyncio.Event()
+    stop_on_signals(stop, timedelta(seconds=0.3))
+    print("ready", flush=True)
+    await stop.wait()
+    time.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_hangs_on_its_way_out_is_ended_by_the_system(name: signal.Signals) -> None:
+    process = subprocess.Popen([sys.executable, "-c", HANGS], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(name)
+        assert process.wait(5) == -signal.SIGALRM
+    finally:
+        process.kill()
+        process.communicate()
