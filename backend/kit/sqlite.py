@@ -21,6 +21,7 @@ SLOW_SECONDS = 0.001
 CAUTIOUS_COMMITS = 64
 CACHE_KIB = 16_000
 LOG_PAGES = 4_000
+LOG_BYTES = LOG_PAGES * 4_096
 
 T = TypeVar("T")
 
@@ -236,6 +237,8 @@ class Driver:
         # A transaction that outgrows the cache writes its pages twice, and so does a small log before the next batch.
         yield f"cache_size=-{CACHE_KIB}"
         yield f"wal_autocheckpoint={LOG_PAGES}"
+        # A reader that stayed long lets the log grow: what it grew to is given back.
+        yield f"journal_size_limit={LOG_BYTES}"
         # What a row held before a change or a move must not stay behind in its page: erased means gone.
         yield "secure_delete=ON"
         if self._query_only:

@@ -1,7 +1,8 @@
 """The queries of the records and of the accounts that they belong to; the transaction is the caller's."""
 
+import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Self
 
 from sqlalchemy import Connection, func, inspect, select, text
@@ -9,16 +10,25 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.models import AccountRow, RecordRow
 from backend.audit.types import GENESIS, Head, StoredRecord
-from backend.kit.db import execute_many, insert_once
+from backend.kit.db import execute_many, fetch, insert_once
 from backend.kit.deferred import BESIDE, defer, deferred_in
 
 Row = tuple[Any, ...]
+ACCOUNTS_A_PAGE = 1_000
 _INSERT = """
 INSERT INTO audit_records
     (id, account, seq, event, commitment, prev, salt, fields, ts_recorded, epoch, erased)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _MOVE_HEAD = "UPDATE audit_accounts SET seq = ?, head = ?, ts_recorded = ? WHERE account = ?"
+_HEADS = """
+SELECT ends.account, ended.seq, ended.commitment FROM (
+    SELECT page.account AS account, (
+        SELECT max(entry_index) FROM audit_records WHERE account = page.account AND entry_index < ?
+    ) AS place
+    FROM (SELECT account FROM audit_accounts WHERE account > ? ORDER BY account LIMIT ?) AS page
+) AS ends LEFT JOIN audit_records AS ended ON ended.entry_index = ends.place ORDER BY ends.account
+"""
 _ACCOUNT = inspect(AccountRow).local_table
 # No record of an account waits before its head is read.
 _HEAD = select(_ACCOUNT.c.account, _ACCOUNT.c.seq, _ACCOUNT.c.head, _ACCOUNT.c.ts_recorded).execution_options(
@@ -125,18 +135,14 @@ async def chain_of(
     return [_record(row) for row in await session.scalars(query)]
 
 
-async def heads_at(session: AsyncSession, size: int) -> list[tuple[str, int, bytes]]:
-    """Return (account, seq, commitment) of every account's last record among the first `size` entries."""
-    last = (
-        select(func.max(RecordRow.entry_index))
-        .where(RecordRow.account == AccountRow.account, RecordRow.entry_index < size)
-        .scalar_subquery()
-    )
-    lasts = select(last.label("last")).select_from(AccountRow).subquery()
-    query = select(RecordRow.account, RecordRow.seq, RecordRow.commitment).join(
-        lasts, RecordRow.entry_index == lasts.c.last
-    )
-    return [(account, seq, commitment) for account, seq, commitment in await session.execute(query)]
+async def heads_at(session: AsyncSession, size: int) -> AsyncIterator[list[tuple[str, int, bytes]]]:
+    """Yield (account, seq, commitment) of every account's last record among the first `size` entries, in pages."""
+    after = ""
+    while page := await fetch(session, _HEADS, (size, after, ACCOUNTS_A_PAGE)):
+        yield [(account, seq, commitment) for account, seq, commitment in page if seq is not None]
+        after = page[-1][0]
+        # On SQLite a statement never waits: whoever else is served must get a turn.
+        await asyncio.sleep(0)
 
 
 def _record(kept: RecordRow) -> StoredRecord:

@@ -105,8 +105,10 @@ class LogReader:
     async def heads(self, session: AsyncSession, size: int) -> list[AccountHead]:
         """Return the head of every account that has a record among the first `size` entries."""
         await self._require_size(session, size)
-        found = await records.heads_at(session, size)
-        return [AccountHead(decode_bytes(account, ACCOUNT_BYTES), seq, head) for account, seq, head in found]
+        found: list[AccountHead] = []
+        async for page in records.heads_at(session, size):
+            found += [AccountHead(decode_bytes(account, ACCOUNT_BYTES), seq, head) for account, seq, head in page]
+        return found
 
     async def pending(self, session: AsyncSession) -> int:
         """Return how many durable records wait for their index."""

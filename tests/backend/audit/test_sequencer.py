@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from datetime import timedelta
+from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Executable, delete, update
+from sqlalchemy import Executable, delete, insert, update
 
-from backend.audit.models import CheckpointRow, LogStateRow
+from backend.audit.models import AccountRow, CheckpointRow, LogStateRow
+from backend.audit.repository.records import ACCOUNTS_A_PAGE
 from backend.audit.service import AuditJournal, LogReader, Sequencer
 from backend.kernel import merkle
 from backend.kernel.canonical import encode_bytes
@@ -213,6 +215,33 @@ async def test_heads_name_the_last_record_of_each_account_at_a_size(database: Da
             await reader.heads(session, 4)
     assert at_three == {1: 2, 2: 1}
     assert at_two[1] == (1, first.commitment)
+
+
+async def test_many_heads_are_read_in_pages_and_let_others_have_their_turn(database: Database) -> None:
+    count, turns = 2 * ACCOUNTS_A_PAGE + 1, 0
+    ends = [{"account": encode_bytes(sha256(b"%d" % n).digest()), "seq": n % 2} for n in range(count)]
+    async with database.transaction() as session:
+        await session.execute(
+            insert(AccountRow),
+            [{"account": end["account"], "seq": 0, "head": bytes(32), "ts_recorded": ""} for end in ends],
+        )
+        for end in ends:
+            if end["seq"]:
+                await AuditJournal(FakeClock()).record(session, str(end["account"]), "a", {}, actor="x", policy="1")
+    await sequencer(database).integrate()
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(others())
+    async with database.reading() as session:
+        heads = await LogReader().heads(session, count // 2)
+    other.cancel()
+    assert {encode_bytes(head.id) for head in heads} == {end["account"] for end in ends if end["seq"]}
+    assert turns >= count / ACCOUNTS_A_PAGE
 
 
 async def test_what_the_log_does_not_hold_is_not_found(database: Database) -> None:

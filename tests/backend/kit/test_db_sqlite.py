@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from backend.kernel.errors import Unavailable
 from backend.kit.db import Database
+from backend.kit.sqlite import LOG_BYTES
 
 Rows = Callable[[], list[int]]
 
@@ -183,4 +184,17 @@ async def test_a_database_that_stays_busy_is_unavailable(opened: Database, tmp_p
             await keep(impatient, 1)
     await keep(impatient, 1)
     await impatient.close()
+    await opened.close()
+
+
+async def test_the_log_that_a_slow_reader_let_grow_is_given_back(opened: Database, tmp_path: Path) -> None:
+    log = tmp_path / "some.sqlite3-wal"
+    async with opened.reading() as session:
+        await session.scalar(text("SELECT count(*) FROM kept"))
+        for number in range(8):
+            await keep(opened, number, bytes(5_000_000))
+        assert log.stat().st_size > 2 * LOG_BYTES
+    for number in range(8, 12):
+        await keep(opened, number)
+    assert log.stat().st_size <= LOG_BYTES
     await opened.close()
