@@ -16,13 +16,12 @@ from backend.kernel.errors import NotFound
 from backend.kernel.heads import sorted_heads
 from backend.kit.db import Database
 from backend.ports.journal import SYSTEM_ACCOUNT
-from backend.transparency.service.log_part import Disclosures, LogPart, head_part
+from backend.transparency.service.log_part import RECORDS_AT_ONCE, Disclosures, LogPart, head_part
 from backend.transparency.types import Directory, Pack
 
 ME = "me"
 # The verifier reads packs of up to 16 MiB; what stands around a page's entries is some 10 kB.
 PAGE_BYTES = 8 * 2**20
-RECORDS_AT_ONCE = 100
 # Each anchor takes every account's head to prove one of them: so many heads a page, and no more.
 PAGE_HEADS = 20_000
 
@@ -100,7 +99,7 @@ class AccountExports:
     async def page(self, caller: Caller, named: str, after: int, limit: int) -> Exported:
         """Return an account's anchored records after a seq as one pack, everything that is left of each disclosed."""
         account = await self.resolve(caller, named, Role.REGULATOR)
-        async with self._database.reading() as session:
+        async with self._log_part.turns, self._database.reading() as session:
             anchor = await self._anchoring.mined(session)
             checkpoint = await self._reader.checkpoint(session)
             taken = await self._taken(session, account, after, limit, anchor, checkpoint)
@@ -126,7 +125,7 @@ class AccountExports:
     async def heads(self, caller: Caller, named: str, after: int, limit: int) -> HeadsPage:
         """Return where an account stood at the anchors from index `after` + 1 on at which it exists."""
         account = await self.resolve(caller, named, Role.REGULATOR)
-        async with self._database.reading() as session:
+        async with self._log_part.turns, self._database.reading() as session:
             later = await self._anchors_of(session, account, after)
             if not later:
                 raise NotFound("this account is in no anchor after that")
@@ -151,7 +150,7 @@ class AccountExports:
 
     async def anchored_heads(self, recipient: str, anchor_index: int) -> Pack:
         """Return every account's head at an anchor, sorted by id: the anchor's heads root follows from them."""
-        async with self._database.reading() as session:
+        async with self._log_part.turns, self._database.reading() as session:
             anchor = await self._anchoring.mined(session, anchor_index)
             found = await self._reader.heads(session, anchor.head.size)
         heads: list[JsonValue] = [

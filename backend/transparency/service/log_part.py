@@ -20,6 +20,9 @@ from backend.transparency import repository
 from backend.transparency.types import FORMAT, Pack
 
 POLICY = "transparency:1"
+# Large packs are made piece by piece and few at once: orders must not wait for them.
+RECORDS_AT_ONCE = 100
+PACKS_AT_ONCE = 2
 Shown = Mapping[int, Iterable[str]]
 
 
@@ -30,6 +33,7 @@ class LogPart:
         self._reader = reader
         self._anchoring = anchoring
         self._key = VerifierKey(origin, public_key)
+        self.turns = asyncio.Semaphore(PACKS_AT_ONCE)
 
     async def around(self, session: AsyncSession, anchor: Anchor, checkpoint: LogCheckpoint) -> Pack:
         """Return a pack that holds no entries yet."""
@@ -53,6 +57,29 @@ class LogPart:
         self, session: AsyncSession, records: Sequence[StoredRecord], shown: Shown, checkpoint: LogCheckpoint
     ) -> list[Pack]:
         """Return the entries of a pack; of an erased record only what was retained can be shown."""
+        made: list[Pack] = []
+        for at in range(0, len(records), RECORDS_AT_ONCE):
+            made += await self._entries(session, records[at : at + RECORDS_AT_ONCE], shown, checkpoint)
+        return made
+
+    async def chain(
+        self, session: AsyncSession, account: str, first_seq: int, size: int, limit: int
+    ) -> list[StoredRecord]:
+        """Return an account's records from a seq on, at most `limit`, among the first `size` entries."""
+        found: list[StoredRecord] = []
+        while len(found) < limit:
+            at_once = min(RECORDS_AT_ONCE, limit - len(found))
+            more = await self._reader.chain(session, account, first_seq + len(found), size, at_once)
+            found += more
+            if len(more) < at_once:
+                break
+            # Reading in place never waits: others get their turn here.
+            await asyncio.sleep(0)
+        return found
+
+    async def _entries(
+        self, session: AsyncSession, records: Sequence[StoredRecord], shown: Shown, checkpoint: LogCheckpoint
+    ) -> list[Pack]:
         places = [one.index for one in records if one.index is not None]
         texts = await self._reader.entries_at(session, places)
         paths = await self._reader.inclusions(session, places, checkpoint.size)

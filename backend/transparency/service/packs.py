@@ -76,7 +76,7 @@ class PackBuilder:
     async def _full(
         self, index: int, anchor_index: int | None, fields: Iterable[str] | None, *, recipient: str, only: str | None
     ) -> Pack:
-        async with self._database.reading() as session:
+        async with self._log_part.turns, self._database.reading() as session:
             record, anchor = await self._find(session, index, anchor_index, only)
             names = _asked(record, fields)
             chain = await self._chain(session, record, anchor)
@@ -112,7 +112,7 @@ class PackBuilder:
         return record, anchor
 
     async def _chain(self, session: AsyncSession, record: StoredRecord, anchor: Anchor) -> list[StoredRecord]:
-        chain = await self._reader.chain(session, record.account, record.seq, anchor.head.size, MAX_CHAIN + 1)
+        chain = await self._log_part.chain(session, record.account, record.seq, anchor.head.size, MAX_CHAIN + 1)
         if len(chain) > MAX_CHAIN:
             raise Conflict(f"over {MAX_CHAIN} entries lie between this one and the head: name an earlier anchor")
         return chain

@@ -1,5 +1,6 @@
 """The packs that are handed out are the packs that the verifier accepts, and show no more than they may."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -8,15 +9,19 @@ import pytest
 
 from backend.accounts.endpoints import signed_in
 from backend.accounts.types import Role
+from backend.audit.service import LogReader
+from backend.audit.types import StoredRecord
 from backend.kernel.canonical import JsonValue
 from backend.kernel.errors import Conflict, Invalid, NotFound
 from backend.kit.db import Database
 from backend.transparency.endpoints import router
 from backend.transparency.service import PackBuilder
+from backend.transparency.service.log_part import PACKS_AT_ONCE, RECORDS_AT_ONCE
 from backend.transparency.types import NoParts
 from tests.backend.transparency.desk import (
     FULL_CHECKS,
     LOG_CHECKS,
+    ORIGIN,
     OTHER,
     TRADER,
     WALLET,
@@ -255,3 +260,39 @@ async def test_over_http_fields_are_named_by_commas(desk: Desk) -> None:
     assert set(some.json()["entries"][0]["disclosed"]) == {"account", "event", "instrument", "price", "seq"}
     assert (unknown.status_code, nothing.status_code) == (422, 422)
     assert "instrument" in unknown.json()["detail"]
+
+
+class Watched(LogReader):
+    """A reader that counts how many read a chain at once, and how much they read at a time."""
+
+    def __init__(self) -> None:
+        self.now, self.most, self.longest = 0, 0, 0
+
+    async def chain(self, *args: Any, **kwargs: Any) -> list[StoredRecord]:
+        """Read slowly."""
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.01)
+        found = await super().chain(*args, **kwargs)
+        self.longest = max(self.longest, len(found))
+        self.now -= 1
+        return found
+
+
+async def test_many_who_ask_for_long_chains_take_turns_and_read_in_pieces(desk: Desk) -> None:
+    async with desk.database.transaction() as session:
+        for _ in range(2 * RECORDS_AT_ONCE):
+            await desk.journal.record(session, TRADER, "order.refused", {"reason": "r"}, actor="trader", policy="1")
+    await desk.log(TRADER, "order.refused", reason="last")
+    await desk.anchoring.anchor_now()
+    reader = Watched()
+    packs = PackBuilder(
+        desk.database, reader, desk.anchoring, desk.journal, NoParts(), origin=ORIGIN, public_key=desk.key
+    )
+    first: Any
+    first, *others = await asyncio.gather(*(packs.owner(TRADER, 0) for _ in range(2 * PACKS_AT_ONCE)))
+    assert reader.most == PACKS_AT_ONCE
+    assert reader.longest == RECORDS_AT_ONCE
+    assert len(first["entries"]) > 2 * RECORDS_AT_ONCE
+    assert all(other["entries"] == first["entries"] for other in others)
+    assert desk.check(first).ok
