@@ -186,6 +186,8 @@ async def world(folder: Path, seed: int, relays: int) -> AsyncIterator[World]:
         yield made
     finally:
         made.stop.set()
+        # The node first: it is another process, and whoever waits for its answer waits no more.
+        await anvil.kill()
         for relay in made.relays:
             await relay.crash()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -407,7 +409,8 @@ def main() -> int:
     seed = random.SystemRandom().randrange(2**32) if chosen.seed is None else chosen.seed
     if not chosen.verbose:
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    # A terminated run ends its processes as an interrupted one does.
+    # A terminated run ends its processes as an interrupted one does, also one that a shell put into the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     print(f"seed {seed}", flush=True)
     started = time.monotonic()
