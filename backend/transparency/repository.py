@@ -105,8 +105,10 @@ async def forget_answers(session: AsyncSession, number: int, ids: Collection[str
 
 
 async def forget_jobs(session: AsyncSession, number: int, name: str, epochs: Collection[int]) -> None:
-    """Delete an account's ended jobs of a name that were about one of these epochs."""
-    query = select(Job.id, Job.payload).where(Job.account_id == number, Job.name == name, Job.finished_at.is_not(None))
+    """Delete the ended jobs of a name that were about an account and one of these epochs, whoever started them."""
+    wallet = select(Account.address).where(Account.id == number).scalar_subquery()
+    about = (Job.account_id == number) | (Job.payload["subject"].as_string() == wallet)
+    query = select(Job.id, Job.payload).where(about, Job.name == name, Job.finished_at.is_not(None))
     gone = [row.id for row in await session.execute(query) if row.payload.get("epoch") in epochs]
     await _delete(session, Job.id, gone)
 

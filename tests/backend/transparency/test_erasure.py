@@ -347,6 +347,19 @@ async def test_what_the_stages_keep_of_erased_records_goes_with_them(offices: De
         assert await column(session, ComplianceReceipt.sha256) == [f"{number:064x}" for number in (0, 1, 1)]
 
 
+async def test_a_job_that_an_operator_started_about_an_account_goes_too(offices: Desk) -> None:
+    done = {"name": ATTEST_JOB, "account_id": 99, "state": "done", "finished_at": LONG_AGO, "result": {"var": "187.25"}}
+    async with offices.database.transaction() as session:
+        old = await session.scalar(select(EpochRow.epoch).order_by(EpochRow.epoch).limit(1))
+        for job_id, subject in (("gone", WALLET), ("kept", "0x" + "ef" * 20)):
+            session.add(Job(id=job_id, payload={"epoch": old, "subject": subject}, **done))
+    await offices.erasures([forget]).erase(
+        TRADER, before_epoch=None, reason="asked for", legal_basis="GDPR 17", operator=TRADER
+    )
+    async with offices.database.reading() as session:
+        assert await column(session, Job.id) == [f"{20_000:032x}", "kept"]
+
+
 async def test_an_answer_that_named_an_erased_order_is_gone_and_its_key_stays_used(offices: Desk) -> None:
     await offices.erasures([forget]).erase(
         TRADER, before_epoch=None, reason="asked for", legal_basis="GDPR 17", operator=TRADER
