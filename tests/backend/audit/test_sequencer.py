@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Executable, delete, insert, update
 
-from backend.audit.models import AccountRow, CheckpointRow, LogStateRow
+from backend.audit.models import AccountRow, CheckpointRow, LogStateRow, RecordRow
 from backend.audit.repository.records import ACCOUNTS_A_PAGE
 from backend.audit.service import AuditJournal, LogReader, Sequencer
 from backend.kernel import merkle
@@ -184,8 +184,9 @@ async def test_a_signer_that_is_away_leaves_nothing_half_done_and_the_loop_catch
             note=sign_note(checkpoint_text(Checkpoint(ORIGIN, 2, bytes(32))), KEY, FakeSigner("other").sign_note)
         ),
         delete(CheckpointRow),
+        update(RecordRow).where(RecordRow.entry_index.is_(None)).values(commitment=b"short"),
     ],
-    ids=["frontier", "size", "note", "root", "signature", "no checkpoint"],
+    ids=["frontier", "size", "note", "root", "signature", "no checkpoint", "commitment"],
 )
 async def test_a_tree_that_does_not_extend_the_last_signature_is_never_signed(
     database: Database, tampering: Executable
