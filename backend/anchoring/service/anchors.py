@@ -145,7 +145,9 @@ class AnchorService:
         new = (checkpoint.size if checkpoint else 0) - (last.head.size if last else 0)
         if new <= 0 or last is None:
             return new > 0
-        return day_ended or new >= leaves or self._clock.wall() >= parse_time(last.recorded_at) + interval
+        # Also backwards: a clock that was ahead once must not hold the next anchor up until it is there again.
+        elapsed = abs(self._clock.wall() - parse_time(last.recorded_at))
+        return day_ended or new >= leaves or elapsed >= interval
 
     async def anchors(self, session: AsyncSession) -> list[Anchor]:
         """Return every anchor, oldest first."""

@@ -66,6 +66,8 @@ class ChainFollower:
             raise Unavailable(f"the chain's RPC stands at block {latest.number}, behind a final anchor")
         try:
             view = await self._view(final, latest)
+        except Tampered:
+            raise
         except Unavailable as error:
             # A node does not say "gone" when asked about a block that was reorganised away.
             if await self._stands(latest):
@@ -82,6 +84,8 @@ class ChainFollower:
     async def _view(self, final: Anchor | None, latest: Block) -> ChainView:
         count = int(await self._chain.call(CONTRACT, "anchorCount", self._log_id, block=latest.hash))
         first, settled = (final.index, final.index + 1) if final else (0, 0)
+        if count > settled:
+            await self._require_entries(count)
         words = {index: await self._stored_word(index, latest) for index in range(first, count)}
         events, safe, finalized = [], count, count
         if count > settled:
@@ -94,6 +98,13 @@ class ChainFollower:
             raise Moved("the chain was reorganised while it was read")
         found = {int(event["index"]): event for event in events}
         return ChainView(latest.number, latest.hash, count, words, found, max(safe, finalized), finalized)
+
+    async def _require_entries(self, count: int) -> None:
+        # Each anchor holds one entry more than the one before. Read after the count: the log only grows.
+        async with self._database.reading() as session:
+            checkpoint = await self._reader.latest(session)
+        if checkpoint is None or checkpoint.size < count:
+            raise Tampered("the chain counts more anchors than this log has entries", count=count)
 
     async def _stands(self, block: Block) -> bool:
         try:

@@ -194,6 +194,21 @@ async def test_an_anchor_is_due_by_request_by_leaves_and_by_time(world: World) -
     assert await world.service.is_due(*rule)
 
 
+async def test_a_clock_that_was_far_ahead_holds_no_anchor_up(world: World) -> None:
+    rule = (timedelta(minutes=10), 5)
+    world.clock.advance(wall=timedelta(days=400))
+    await world.grow(1)
+    await world.service.anchor_now()
+    await world.grow(1)
+    world.clock.advance(wall=-timedelta(seconds=5))
+    assert not await world.service.is_due(*rule)
+    world.clock.advance(wall=-timedelta(days=400))
+    assert await world.service.is_due(*rule)
+    await world.service.anchor_now()
+    await world.grow(1)
+    assert not await world.service.is_due(*rule)
+
+
 def caller(*roles: Role) -> Caller:
     return Caller(1, "0x" + "ab" * 20, TRADER, frozenset(roles))
 

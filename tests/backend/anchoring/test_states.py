@@ -1,5 +1,7 @@
 """An anchor's state is what the chain shows, and what was final stays final."""
 
+import asyncio
+
 import pytest
 
 from backend.anchoring.endpoints import router
@@ -157,6 +159,17 @@ async def test_an_event_that_is_not_the_stored_word_is_an_alarm(world: World, li
     world.chain.emitted[-1] = (contract, event, arguments | lie)
     with pytest.raises(Tampered, match="event"):
         await world.service.follow()
+
+
+async def test_more_anchors_than_entries_are_an_alarm_at_once(world: World) -> None:
+    await world.grow(3)
+    await world.service.anchor_now()
+    world.chain.called.clear()
+    world.chain.answer("AuditAnchor", "anchorCount", lambda *_: 2**63)
+    async with asyncio.timeout(2):
+        with pytest.raises(Tampered, match="more anchors"):
+            await world.service.follow()
+    assert not any(function == "anchorAt" for _contract, function, *_rest in world.chain.called)
 
 
 async def test_a_chain_under_another_id_is_not_followed(world: World) -> None:
