@@ -175,6 +175,22 @@ async def test_no_fee_passes_the_bound(still: Still, senders: Senders) -> None:
         await approve(senders.open(closed), wallet())
 
 
+async def test_a_base_fee_above_the_bound_is_waited_out(still: Still, senders: Senders) -> None:
+    base = int(still.rpc("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
+    chain, account = senders.open(Submission(timedelta(seconds=0.1), timedelta(seconds=2), max_fee=3 * base)), wallet()
+    sending = approve(chain, account)
+    await waits(still)
+    still.rpc("anvil_setNextBlockBaseFeePerGas", hex(9 * base))
+    still.mine()
+    with pytest.raises(Unavailable, match="bound"):
+        await sending
+    with pytest.raises(Unavailable, match="bound"):
+        await approve(chain, account)
+    still.rpc("anvil_setNextBlockBaseFeePerGas", hex(base))
+    still.mine()
+    await mined(still, approve(chain, account))
+
+
 async def test_a_transaction_that_the_base_fee_overtook_is_sent_dearer(still: Still, senders: Senders) -> None:
     sending = approve(senders.open(HASTY), wallet())
     await waits(still)
