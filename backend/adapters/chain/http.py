@@ -17,6 +17,10 @@ from backend.kernel.errors import Unavailable
 HEADERS = {"Content-Type": "application/json"}
 # Some 10^5 events; a node that sends more than this is not one to listen to.
 LONGEST_ANSWER = 128 * 2**20
+# Python's parser of JSON goes as deep as the recursion limit lets it, and libraries raise that beyond the stack's end.
+DEEPEST = 32
+FEW_BRACKETS = 2_000
+NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class HttpProvider(AsyncJSONBaseProvider):
@@ -58,4 +62,15 @@ class HttpProvider(AsyncJSONBaseProvider):
             content += part
             if len(content) > self._longest_answer:
                 raise Unavailable("the chain's RPC answers without end")
+        if _is_deep(content):
+            raise Unavailable("the chain's RPC answered nonsense: it is nested too deeply")
         return bytes(content)
+
+
+def _is_deep(content: bytearray) -> bool:
+    brackets = content.translate(None, NO_BRACKETS)
+    for _ in range(DEEPEST):
+        if len(brackets) <= FEW_BRACKETS:
+            return False
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    return True

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -217,3 +218,21 @@ async def test_events_that_nobody_asked_for_are_nonsense(
     node.answer = result([seen(**changes)])
     with pytest.raises(Unavailable):
         await chain.events("Watched", "Seen", to_block=5, filters={"id": 7})
+
+
+async def test_deep_nonsense_does_no_harm_where_a_library_raised_the_recursion_limit(
+    node: BadNode, chain: RpcChain
+) -> None:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(200_000)
+    try:
+        node.answer = text("[" * 100_000)
+        with pytest.raises(Unavailable, match="nested"):
+            await chain.block()
+    finally:
+        sys.setrecursionlimit(before)
+
+
+async def test_many_events_are_not_nested_deeply(node: BadNode, chain: RpcChain) -> None:
+    node.answer = result([seen()] * 3_000)
+    assert len(await chain.events("Watched", "Seen", to_block=5, filters={"id": 7})) == 3_000
