@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from backend.kernel.canonical import require_shallow
 from backend.kernel.errors import Invalid, Unavailable
 
 KIB, MIB = 2**10, 2**20
@@ -33,7 +34,7 @@ class Reply:
     def said(self) -> str:
         """The refusal in one line."""
         try:
-            document = json.loads(self.content)
+            document = _decoded(self.content)
             detail = str(document["detail"])
         except (ValueError, KeyError, TypeError):
             detail = "no reason given"
@@ -49,12 +50,18 @@ class Reply:
     def document(self) -> dict[str, Any]:
         """Return the content as a JSON object."""
         try:
-            value = json.loads(self.content)
-        except (ValueError, RecursionError) as error:
+            value = _decoded(self.content)
+        except ValueError as error:
             raise Unavailable(f"{self.url} answers with no JSON") from error
         if not isinstance(value, dict):
             raise Unavailable(f"{self.url} answers with no JSON object")
         return value
+
+
+def _decoded(content: bytes) -> Any:
+    text = content.decode()
+    require_shallow(text)
+    return json.loads(text)
 
 
 class Site:

@@ -41,7 +41,7 @@ def parse_canonical(text: bytes | str) -> JsonValue:
     """Decode canonical JSON, refusing duplicate keys and every text that `canonical_json` would not write."""
     try:
         decoded = text.decode() if isinstance(text, bytes) else text
-        _require_shallow(decoded)
+        require_shallow(decoded)
         value = cast(
             "JsonValue",
             json.loads(decoded, object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse),
@@ -134,7 +134,8 @@ def _sorted_keys(value: Mapping[object, object]) -> list[str]:
     return sorted(cast("list[str]", keys))
 
 
-def _require_shallow(text: str) -> None:
+def require_shallow(text: str) -> None:
+    """Refuse JSON text that is nested too deeply, before it is decoded."""
     # The decoder recurses in C: where a library has raised Python's recursion limit, nesting would overrun the stack.
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
