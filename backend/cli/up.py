@@ -40,6 +40,8 @@ def start(port: int, rpc_port: int, admin: str) -> Iterator[str]:
             "proving_keys_dir": base.proving_keys_dir.absolute(),
             "first_admin": admin,
             "first_business_day": first.isoformat(),
+            "anchor_interval": base.anchor_interval.total_seconds(),
+            "anchor_leaves": base.anchor_leaves,
         }
         try:
             start_chain(services, CHAIN_ID, int(close_of(first).timestamp()) - 86_400, rpc_port)
