@@ -66,6 +66,11 @@ def signed_in(api: str, key_file: Path) -> Site:
     return Site(api, sign_in=sign_in, seconds=60)
 
 
+def wallet_address(key_file: Path) -> str:
+    """Return the address of a wallet's key."""
+    return str(_wallet_key(key_file).address)
+
+
 def granted(reply: Reply) -> Reply:
     """Return an answer that is one; raise what a refusal says otherwise."""
     if reply.ok:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,26 +21,49 @@ RETAINED = CHAINED | {"epoch", "position_commitment"}
 ERASURE, RECONCILIATION = "erasure", "reconciliation."
 PAGES, LOG, SEQUENCE, PREV, COMMITMENTS = "pages", "one log", "sequence", "prev chain", "commitments"
 HEADS, TAIL, ANCHORS, ALL_HEADS, ON_CHAIN = "heads", "tail", "anchors", "all heads", "anchors on chain"
+ASKED = "asked account"
+WALLET = re.compile(r"0x[0-9a-f]{40}")
+PSEUDONYM = re.compile(r"[A-Za-z0-9_-]{43}")
+# The records of an account that name its wallet.
+NAMING = frozenset({"account.opened", "epoch.closed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """An erasure's record: how many records it took, and of before which epoch; None where that is erased too."""
+
+    seq: int
+    erased: int | None
+    until: int | None
+
+    @classmethod
+    def of(cls, seq: int, values: Mapping[str, Any]) -> Erasure:
+        """Read what is disclosed of one; a whole record that names no number took nothing."""
+        missing = None if values.keys() <= RETAINED else 0
+        erased, until = (values[name] if _is_int(values.get(name)) else missing for name in ("erased", "until"))
+        return cls(seq, erased, until)
 
 
 @dataclass(slots=True)
 class Completeness:
     """An account's disclosures as they come in: first the anchors and heads, then page after page."""
 
+    asked: str = ""
     faults: Faults = field(default_factory=Faults)
     account: str = ""
+    wallets: set[str] = field(default_factory=set)
     pages: int = 0
     indices: list[int] = field(default_factory=list)
     commitments: list[bytes] = field(default_factory=list)
-    erased: list[int] = field(default_factory=list)
-    erasures: list[int] = field(default_factory=list)
+    erased: dict[int, int | None] = field(default_factory=dict)
+    erasures: list[Erasure] = field(default_factory=list)
     reconciliations: list[str] = field(default_factory=list)
     anchors: dict[int, AnchorClaim] = field(default_factory=dict)
     shown: dict[int, AccountHead] = field(default_factory=dict)
     full: int = 0
     _identity: tuple[str, str, str] | None = None
     _last_page: Mapping[str, Any] = field(default_factory=dict)
-    _counts: dict[bytes, int] = field(default_factory=dict)
+    _heads: dict[bytes, AccountHead] = field(default_factory=dict)
 
     # --- what comes in
 
@@ -94,14 +118,21 @@ class Completeness:
             return
         bound = heads_root(heads) == claim.head.heads_root
         self.faults.require(ALL_HEADS, bound, f"{where}: these are not the anchored heads")
-        counts = {head.id: head.count for head in heads}
-        shrunk = any(counts.get(account, 0) < count for account, count in self._counts.items())
+        known = {head.id: head for head in heads}
+        pairs = [(old, known.get(account)) for account, old in self._heads.items()]
+        shrunk = any(new is None or new.count < old.count for old, new in pairs)
         self.faults.require(ALL_HEADS, not shrunk, f"{where}: an account has fewer records than before")
-        self._counts = counts
-        own = next((head for head in heads if head.id == decode_bytes(self.account, 32)), None)
+        forked = any(new is not None and new.count == old.count and new != old for old, new in pairs)
+        self.faults.require(ALL_HEADS, not forked, f"{where}: an account has another head of as many records")
+        self._heads = known
+        own = known.get(decode_bytes(self.account, 32))
         self.faults.require(
             ALL_HEADS, own == self.shown.get(index), f"{where}: another head than the account was shown"
         )
+
+    def refuse_all_heads(self, index: int, said: str) -> None:
+        """Note that the heads of an anchor are refused to somebody who may see them."""
+        self.faults.add(ALL_HEADS, f"anchor {index}: the heads are refused: {said}")
 
     # --- what it amounts to
 
@@ -111,12 +142,10 @@ class Completeness:
         self._require_every_anchor(anchors)
         self._require_tail()
         total = len(self.indices)
-        unlogged = [seq for seq in self.erased if not any(erasure > seq for erasure in self.erasures)]
-        self.faults.require(
-            COMMITMENTS, not unlogged, f"fields of seq {unlogged[:1]} are withheld, no later erasure is anchored"
-        )
+        self._require_erasures()
         erased = f", {len(self.erased)} erased" if self.erased else ""
         return [
+            *self._asked(),
             self.faults.finding(PAGES, f"{self.pages} verified"),
             self.faults.finding(LOG, self._identity[0] if self._identity else "no page"),
             self.faults.finding(SEQUENCE, f"seq 1 to {total}"),
@@ -149,19 +178,19 @@ class Completeness:
         self.faults.require(SEQUENCE, rises, f"seq {expected} stands before the one it follows")
         linked = _decoded(values.get("prev")) == prev
         self.faults.require(PREV, linked, f"prev of seq {expected} is not the commitment before it")
-        self._require_commitment(expected, entry["disclosed"], commitment)
+        self._require_commitment(expected, entry["disclosed"], values, commitment)
         self._note_event(expected, values)
         self.indices.append(int(entry["index"]))
         self.commitments.append(commitment)
 
-    def _require_commitment(self, seq: int, disclosed: Mapping[str, Any], commitment: bytes) -> None:
+    def _require_commitment(
+        self, seq: int, disclosed: Mapping[str, Any], values: Mapping[str, Any], commitment: bytes
+    ) -> None:
         counts = {shown["count"] for shown in disclosed.values()}
         if counts != {len(disclosed)}:
-            withheld = not CHAINED <= disclosed.keys() <= RETAINED
-            self.faults.require(
-                COMMITMENTS, not withheld, f"seq {seq}: {len(disclosed)} of {max(counts, default=0)} fields"
-            )
-            self.erased.append(seq)
+            told = f"seq {seq}: {len(disclosed)} of {max(counts, default=0)} fields"
+            if self.faults.require(COMMITMENTS, CHAINED <= disclosed.keys() <= RETAINED, told):
+                self.erased[seq] = values["epoch"] if _is_int(values.get("epoch")) else None
             return
         leaves = [
             leaf_hash(field_bytes(name, disclosed[name]["value"], decode_bytes(disclosed[name]["salt"], 32)))
@@ -173,7 +202,9 @@ class Completeness:
     def _note_event(self, seq: int, values: Mapping[str, Any]) -> None:
         event = str(values.get("event", ""))
         if event == ERASURE:
-            self.erasures.append(seq)
+            self.erasures.append(Erasure.of(seq, values))
+        if event in NAMING and isinstance(values.get("subject"), str):
+            self.wallets.add(values["subject"].lower())
         if event.startswith(RECONCILIATION):
             self.reconciliations.append(str(values.get("ts_event", f"seq {seq}")))
 
@@ -186,22 +217,40 @@ class Completeness:
                 same = head.head == self.commitments[head.count - 1]
                 self.faults.require(HEADS, same, f"anchor {index}: the head is not record {head.count}: a fork")
 
+    def _require_erasures(self) -> None:
+        """Every erased record needs a later erasure that took it, and no erasure took more than it counts."""
+        for seq, epoch in self.erased.items():
+            later = [erasure for erasure in self.erasures if erasure.seq > seq]
+            told = f"fields of seq [{seq}] are withheld, no later erasure is anchored"
+            if not self.faults.require(COMMITMENTS, bool(later), told) or epoch is None:
+                continue
+            due = any(erasure.until is None or epoch < erasure.until for erasure in later)
+            told = f"seq {seq} of epoch {epoch} is withheld, later erasures end before it"
+            self.faults.require(COMMITMENTS, due, told)
+        took: int | None = 0
+        for place in reversed(range(len(self.erasures))):
+            count, after = self.erasures[place].erased, self.erasures[place - 1].seq if place else 0
+            took = None if took is None or count is None else took + count
+            # What stands after the erasure before can only be taken by this one or a later one.
+            gone = sum(seq > after for seq in self.erased)
+            told = f"{gone} records are erased, later erasures count {took}"
+            self.faults.require(COMMITMENTS, took is None or gone <= took, told)
+
     def _require_every_anchor(self, count: int) -> None:
         first = self.indices[0] if self.indices else None
         logs = {claim.log_id for claim in self.anchors.values()}
         self.faults.require(ANCHORS, len(logs) <= 1, "the anchors are those of several logs")
-        before = 0
-        for index in range(max([count, *(known + 1 for known in self.anchors)])):
-            claim = self.anchors.get(index)
-            if claim is None:
-                self.faults.add(ANCHORS, f"anchor {index} is not shown")
-                continue
+        before = due = 0
+        for index, claim in sorted(self.anchors.items()):
+            self.faults.require(ANCHORS, index == due, f"anchor {due} is not shown")
+            due = index + 1
             grows = claim.head.size > before
             self.faults.require(ANCHORS, grows, f"anchor {index} does not grow: {before} to {claim.head.size}")
             before = claim.head.size
             there = first is not None and first < claim.head.size
             told = f"anchor {index}: the account had records, no head is shown"
             self.faults.require(HEADS, index in self.shown or not there, told)
+        self.faults.require(ANCHORS, due >= count, f"anchor {due} is not shown")
 
     def _require_tail(self) -> None:
         heads, total = self._last_page.get("heads"), len(self.indices)
@@ -216,7 +265,20 @@ class Completeness:
     def _all_heads(self) -> Finding:
         if not self.full and ALL_HEADS not in self.faults.first:
             return Finding(ALL_HEADS, "skipped", "the heads of all accounts are for regulators")
-        return self.faults.finding(ALL_HEADS, f"{len(self._counts)} accounts, unique, at {self.full} anchors")
+        return self.faults.finding(ALL_HEADS, f"{len(self._heads)} accounts, unique, at {self.full} anchors")
+
+    def _asked(self) -> list[Finding]:
+        """Say whether the account shown is the one asked for: a pseudonym, or the wallet that its records name."""
+        if PSEUDONYM.fullmatch(self.asked):
+            told = f"the account shown is {self.account[:43]}, another account was asked for"
+            self.faults.require(ASKED, self.account == self.asked, told)
+        elif WALLET.fullmatch(self.asked) and not self.wallets:
+            return [Finding(ASKED, "skipped", "no record that is left names the wallet: it was erased")]
+        elif WALLET.fullmatch(self.asked):
+            self.faults.require(ASKED, self.wallets == {self.asked}, "its records name another wallet")
+        else:
+            return []
+        return [self.faults.finding(ASKED, self.asked)]
 
     def _reconciled(self) -> Finding:
         if not self.reconciliations:
@@ -235,6 +297,10 @@ def _content(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("c"), str):
         raise EncodingError("an entry holds no commitment")
     return content
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _decoded(value: object) -> bytes:

@@ -269,3 +269,108 @@ def chain_of() -> Iterator[Callable[..., str]]:
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+def asked(account: str, log: Ledger, subject: str = "") -> dict[str, str]:
+    """Return each check's detail where it is not passed, of an account asked for by name."""
+    server = Served(log.answer)
+    findings, _ = completeness.examine(Site(server.url), account, NAMED, subject)
+    server.end()
+    return {finding.name: finding.detail for finding in findings if finding.result != "pass"}
+
+
+def test_an_account_other_than_the_one_asked_for_is_found() -> None:
+    assert "asked account" not in asked(encode_bytes(TRADER), honest())
+    assert "asked account" not in asked("0x" + "Ab" * 20, honest())
+    assert "asked account" not in asked("me", honest(), "0x" + "AB" * 20)
+    assert "another account was asked for" in asked(encode_bytes(OTHER), honest())["asked account"]
+    for account, subject in (("0x" + "cd" * 20, ""), ("me", "0x" + "cd" * 20)):
+        assert "another wallet" in asked(account, honest(), subject)["asked account"]
+
+
+def test_a_wallet_that_an_erased_account_does_not_show_is_not_confirmed() -> None:
+    log = Ledger()
+    log.record(TRADER, "account.opened", subject="0x" + "ab" * 20)
+    log.record(TRADER, "erasure", erased=1)
+    log.erase(TRADER, 1)
+    log.place_anchor()
+    assert asked("0x" + "cd" * 20, log)["asked account"].startswith("no record that is left names the wallet")
+
+
+def test_an_erasure_excuses_no_more_records_than_it_counts(examine: Examine) -> None:
+    log = honest()
+    log.erase(TRADER, 3)
+    assert "2 records are erased, later erasures count 1" in examine(Bent(log))["commitments"]
+
+
+def test_an_erasure_excuses_no_record_of_its_own_time(examine: Examine) -> None:
+    log = Ledger()
+    log.record(TRADER, "account.opened", subject="0x" + "ab" * 20, epoch=20_000, position_commitment="0x00")
+    log.record(TRADER, "erasure", erased=1, until=20_000)
+    log.erase(TRADER, 1)
+    log.place_anchor()
+    assert "seq 1 of epoch 20000 is withheld" in examine(Bent(log))["commitments"]
+    later = Ledger()
+    later.record(TRADER, "account.opened", subject="0x" + "ab" * 20, epoch=20_000, position_commitment="0x00")
+    later.record(TRADER, "erasure", erased=1, until=20_001)
+    later.erase(TRADER, 1)
+    later.place_anchor()
+    assert examine(Bent(later)) == {"anchors on chain": "skipped", "reconciliation": "skipped"}
+
+
+def test_an_erasure_that_was_erased_itself_counts_what_it_did(examine: Examine) -> None:
+    log = honest()
+    log.record(TRADER, "erasure", erased=5, until=20_001)
+    for seq in (1, 3, 6):
+        log.erase(TRADER, seq)
+    log.place_anchor()
+    assert examine(Bent(log)) == {"anchors on chain": "skipped"}
+
+
+def test_an_anchor_of_a_huge_index_ends_at_once(examine: Examine) -> None:
+    log, huge = honest(), 2**53 - 1
+
+    def bend(path: str, document: Document) -> Document:
+        if path == "/api/v1/log/anchors":
+            document["anchors"].append(document["anchors"][-1] | {"index": huge})
+        return document
+
+    bent = Bent(log, bend)
+    honestly = bent.answer
+    bent.answer = lambda path, query: problem(404, "no") if path.endswith(str(huge)) else honestly(path, query)  # type: ignore[method-assign]
+    failed = examine(bent)
+    assert "anchor 4 is not shown" in failed["anchors"]
+    assert f"anchor {huge}: the heads are refused" in failed["all heads"]
+
+
+def test_another_head_of_as_many_records_is_found(examine: Examine) -> None:
+    log = honest()
+    size, heads = log.anchors[3]
+    log.anchors[3] = (size, [AccountHead(h.id, h.count, bytes(32)) if h.id == OTHER else h for h in heads])
+    assert "another head of as many records" in examine(Bent(log))["all heads"]
+
+
+def test_lists_of_heads_that_stop_halfway_are_found(examine: Examine) -> None:
+    log = honest()
+    server = Served(lambda path, query: problem(403, "no") if path.endswith("/heads/2") else log.answer(path, query))
+    findings, _ = completeness.examine(Site(server.url), "me", NAMED)
+    server.end()
+    assert "anchor 2: the heads are refused" in next(f.detail for f in findings if f.name == "all heads")
+
+
+def test_nothing_more_is_read_after_a_page_that_is_refused() -> None:
+    log = honest()
+
+    def endless(path: str, query: dict[str, str]) -> tuple[int, bytes]:
+        if not path.endswith("/me"):
+            return log.answer(path, query)
+        pack = log.page(TRADER, 0, 1)[0]
+        pack["entries"][0]["disclosed"]["seq"]["value"] = int(query["after"]) + 1
+        return 200, json.dumps(pack).encode()
+
+    server = Served(endless)
+    server.headers = {"Link": '</x?after=1>; rel="next"'}
+    findings, _ = completeness.examine(Site(server.url), "me", NAMED)
+    server.end()
+    assert exit_code(findings) == 1
+    assert sum("/me?" in path for path in server.asked) == 2
