@@ -40,7 +40,7 @@ def start(port: int, rpc_port: int, admin: str) -> Iterator[str]:
             "proving_keys_dir": base.proving_keys_dir.absolute(),
             "first_admin": admin,
             "first_business_day": first.isoformat(),
-            "anchor_interval": base.anchor_interval.total_seconds(),
+            "anchor_interval": str(base.anchor_interval),
             "anchor_leaves": base.anchor_leaves,
         }
         try:
