@@ -66,6 +66,8 @@ MAX_CONTAINERS = 500_000
 MAX_COMMAS = 2_000_000
 Q_TOLERANCE = 1e-4
 EXECUTED = frozenset({"order.filled", "order.unknown"})
+# The prev of a first record: 32 zero bytes.
+NO_RECORD = "A" * 43
 
 Result = Literal["pass", "fail", "skipped"]
 Pack = dict[str, Any]
@@ -1005,7 +1007,9 @@ class Examination:
     def _why_unproven(self) -> str:
         if self.named.l1_verifier is not None:
             return "not proven on L1 yet"
-        return "no output root named" if "l2_proof" in self.pack["anchor"] else "no RPC named"
+        if "l2_proof" in self.pack["anchor"]:
+            return "no output root named"
+        return "the pack holds no l2_proof" if self.named.l1_output_root is not None else "no RPC named"
 
     def _require_proved_block(self, rpc: Rpc) -> None:
         proof = self.pack["anchor"].get("l2_proof")
@@ -1098,6 +1102,8 @@ class Examination:
         if not chain:
             raise Skipped("the pack discloses no account")
         chain.sort(key=lambda entry: _whole(entry, "seq"))
+        if _whole(chain[0], "seq") == 1 and "prev" in chain[0]["disclosed"] and _shown(chain[0], "prev") != NO_RECORD:
+            raise Failed("the account's first record names one before it")
         heads = self.pack.get("heads")
         if heads is not None and len(chain) == 1 and _whole(chain[0], "seq") < heads["count"]:
             raise Skipped("the account's later entries are not in the pack")
@@ -1180,16 +1186,14 @@ class Examination:
     def compliance_receipt(self) -> str:
         """The rules on chain, asked again at the same block about the same call, give the same verdict."""
         receipt = self._section("compliance")
-        entry = self._disclosing(compliance_receipt=sha256(canonical_json(receipt)).hexdigest())
-        if "model" in self.pack and not self._is_decided(entry):
+        wanted = {"compliance_receipt": sha256(canonical_json(receipt)).hexdigest()}
+        first = self._disclosing(**wanted)
+        if "model" in self.pack and not self._is_decided(first):
             raise Failed("the receipt and the model's decision are those of two entries")
-        if _content(entry)["t"] in EXECUTED and receipt["verdict"] != "allowed":
-            raise Failed("the order was executed although the rules refused it")
-        calldata = _order_calldata(entry)
-        if from_hex(receipt["selector"]) != calldata[:4]:
-            raise Failed("the selector is not that of submitOrder")
-        if decode_base64url(receipt["calldata_sha256"], 32) != sha256(calldata).digest():
-            raise Failed("the disclosed order is not the one that was judged")
+        # An order of unknown fate and its fill are two entries of one receipt.
+        for entry in self.pack["entries"]:
+            if _shows(entry, wanted):
+                calldata = _judged_calldata(entry, receipt)
         for name, address in (("engine", self.named.engine), ("target", self.named.target)):
             if address is not None and receipt[name] != address:
                 raise Failed(f"the receipt names another {name}")
@@ -1371,6 +1375,17 @@ class Examination:
         return _shows(entry, wanted) or not any(_shows(other, wanted) for other in self.pack["entries"])
 
 
+def _judged_calldata(entry: Mapping[str, Any], receipt: Mapping[str, Any]) -> bytes:
+    if _content(entry)["t"] in EXECUTED and receipt["verdict"] != "allowed":
+        raise Failed("the order was executed although the rules refused it")
+    calldata = _order_calldata(entry)
+    if from_hex(receipt["selector"]) != calldata[:4]:
+        raise Failed("the selector is not that of submitOrder")
+    if decode_base64url(receipt["calldata_sha256"], 32) != sha256(calldata).digest():
+        raise Failed("the disclosed order is not the one that was judged")
+    return calldata
+
+
 def _require_cid(cid: str, content: bytes) -> None:
     # Empty where the file is not pinned.
     if cid and cid != file_cid(content):
@@ -1490,7 +1505,7 @@ def q_values(weights: bytes, description: Mapping[str, Any], features: Sequence[
     """Return the network's action values for one row of raw features: scaled, clipped, relu between the layers."""
     scale = description["normaliser"]
     clip, mean, std = float(scale["clip"]), [*map(float, scale["mean"])], [*map(float, scale["std"])]
-    if not len(features) == len(mean) == len(std) or not all(std):
+    if not len(features) == len(mean) == len(std) or not all(std) or clip < 0:
         raise Failed("the features do not fit the model")
     values = [max(-clip, min(clip, (x - m) / s)) for x, m, s in zip(features, mean, std, strict=True)]
     tensors = read_safetensors(weights)
@@ -1529,6 +1544,9 @@ def read_safetensors(content: bytes) -> dict[str, tuple[list[int], tuple[float, 
         if not start <= end <= len(body) or end - start != 4 * size or left < 0:
             raise Failed("a tensor's place does not fit its shape")
         tensors[name] = entry["shape"], struct.unpack(f"<{size}f", body[start:end])
+        # Python's and torch's relu differ on what is no number.
+        if not all(map(isfinite, tensors[name][1])):
+            raise Failed("a weight is not finite")
     return tensors
 
 

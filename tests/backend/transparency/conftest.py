@@ -43,9 +43,10 @@ class Log:
     salts: list[bytes] = field(default_factory=list)
     commitments: list[bytes] = field(default_factory=list)
     entries: list[bytes] = field(default_factory=list)
+    first_prev: bytes = bytes(32)
 
     def __post_init__(self) -> None:
-        prev = bytes(32)
+        prev = self.first_prev
         for seq, record in enumerate(self.records, start=1):
             record |= {"account": encode_bytes(ACCOUNT), "seq": seq, "prev": encode_bytes(prev)}
             salt = sha256(b"salt%d" % seq).digest()
@@ -280,9 +281,9 @@ def log() -> Log:
 
 
 @pytest.fixture
-def make_log() -> Callable[[list[dict[str, Any]]], Log]:
+def make_log() -> Callable[..., Log]:
     """Return the log's constructor."""
-    return lambda records: Log(copy.deepcopy(records))
+    return lambda records, **options: Log(copy.deepcopy(records), **options)
 
 
 @pytest.fixture

@@ -182,6 +182,13 @@ def test_the_last_record_alone_is_a_complete_chain(log: Any) -> None:
     assert results(check(log.pack({2: CHAIN}), **LOCAL))["account chain"] == "pass"
 
 
+def test_a_first_record_that_names_one_before_it_is_refused(make_log: Any) -> None:
+    records = [{"event": "account.opened"}, {"event": "order.filled"}]
+    assert not failed(check(make_log(records).pack({0: CHAIN, 1: CHAIN}), **LOCAL))
+    forged = make_log(records, first_prev=b"\x01" * 32)
+    assert failed(check(forged.pack({0: CHAIN, 1: CHAIN}), **LOCAL)) == {"account chain"}
+
+
 def test_a_gap_a_cut_tail_or_a_missing_prev_is_refused(log: Any) -> None:
     assert failed(check(log.pack({0: CHAIN, 2: CHAIN}), **LOCAL)) == {"account chain"}
     assert failed(check(log.pack({0: CHAIN, 1: CHAIN}), **LOCAL)) == {"account chain"}

@@ -1,6 +1,7 @@
 """The verifier's checks of a decision: the model and its replay, and the compliance receipt."""
 
 import json
+import struct
 from collections.abc import Callable
 from decimal import Context, Decimal
 from hashlib import sha256
@@ -20,7 +21,7 @@ from agents.networks import QNetwork
 from backend.kernel.canonical import canonical_json, decimal_string, encode_bytes
 from backend.kernel.cid import file_cid
 from backend.transparency.engine import verifier
-from backend.transparency.engine.verifier import Failed
+from backend.transparency.engine.verifier import Failed, read_safetensors
 from tests.backend.transparency.examined import check, failed, raw, result, selector
 
 SUBJECT, ENGINE, GATE, RELAY = ("0x" + part * 20 for part in ("5b", "e1", "9a", "4e"))
@@ -100,6 +101,14 @@ def test_another_model_file_is_refused(decided: dict[str, Any], model_path: Path
     assert failed(check(decided, model_path=model_path.parent / "missing")) == {"model hash", "replayed decision"}
 
 
+def test_weights_that_are_no_numbers_are_refused(model: Model) -> None:
+    weights = weights_of(model)
+    assert read_safetensors(weights)
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(Failed, match="not finite"):
+            read_safetensors(weights[:-4] + struct.pack("<f", value))
+
+
 def test_a_model_that_no_entry_discloses_is_refused(decided: dict[str, Any], model_path: Path) -> None:
     del decided["entries"][0]["disclosed"]["model"]
     assert failed(check(decided, model_path=model_path)) == {"model hash", "replayed decision"}
@@ -171,7 +180,7 @@ def test_a_notional_of_many_digits_is_not_rounded() -> None:
 def judged(make_log: Any, chain: Any) -> Callable[..., dict[str, Any]]:
     """Return a function that makes a pack with a receipt, and puts the rules' answer on the chain."""
 
-    def make(*, allowed: bool = True, model: str = "ab" * 32) -> dict[str, Any]:
+    def make(*, allowed: bool = True, model: str = "ab" * 32, later: str = "") -> dict[str, Any]:
         ticker = b"AAPL".ljust(32, b"\0")
         types = ["address", "bytes32", "uint256", "bytes32"]
         arguments = encode(types, [SUBJECT, ticker, 1872500000, raw(model) if model else bytes(32)])
@@ -201,7 +210,9 @@ def judged(make_log: Any, chain: Any) -> Callable[..., dict[str, Any]]:
         record |= {"notional": "1872.5", "compliance_receipt": sha256(canonical_json(receipt)).hexdigest()}
         record |= {"model": model} if model else {}
         names = list(record)
-        pack: dict[str, Any] = make_log([record]).pack({0: names}, heads=False, compliance=receipt)
+        records = [record, *([record | {"event": later}] if later else [])]
+        shown = dict.fromkeys(range(len(records)), names)
+        pack: dict[str, Any] = make_log(records).pack(shown, heads=False, compliance=receipt)
         chain.anchor(pack)
         return pack
 
@@ -223,6 +234,16 @@ def test_without_a_named_engine_the_receipt_is_not_confirmed(judged: Any, chain:
     report = check(judged(), rpc_urls=[serve(chain)])
     assert result(report, "compliance receipt") == "skipped"
     assert "engine not named" in next(item.detail for item in report.checks if item.name == "compliance receipt")
+
+
+def test_an_order_of_unknown_fate_and_its_fill_share_a_receipt(judged: Any, chain: Any, serve: Any) -> None:
+    report = check(judged(later="order.filled"), rpc_urls=[serve(chain)], engine=ENGINE, target=GATE)
+    assert result(report, "compliance receipt") == "pass"
+
+
+def test_a_refused_receipt_does_not_carry_a_later_fill(judged: Any, chain: Any, serve: Any) -> None:
+    pack = judged(allowed=False, later="order.filled")
+    assert failed(check(pack, rpc_urls=[serve(chain)], engine=ENGINE, target=GATE)) == {"compliance receipt"}
 
 
 def test_another_engine_or_target_than_the_named_one_is_refused(judged: Any, chain: Any, serve: Any) -> None:
