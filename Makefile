@@ -44,7 +44,6 @@ check: setup build ## run every linter and static check
 	.venv/bin/python -m circuits.prover inspect
 
 bench: setup build ## measure against named peers, in one run
-	$(UV) pip install -q --python .venv/bin/python -e '.[bench]' -c constraints.txt
 	.venv/bin/python -m tests.benchmarks
 	.venv/bin/python -m tests.backend.transparency.bundles
 
@@ -65,7 +64,7 @@ up: setup build ## start the local network and the platform, and leave them runn
 	@test -n "$(PYTHON)" || { echo "refi needs Python 3.11 or 3.12 on the PATH; get one from https://www.python.org/downloads/" >&2; exit 3; }
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@test -x $(UV) || .venv/bin/pip install -q uv==$(UV_VERSION)
-	$(UV) pip install -q --python .venv/bin/python -e '.[dev,prover]' -c constraints.txt
+	$(UV) pip install -q --python .venv/bin/python -e '.[dev,prover,bench]' -c constraints.txt
 	@touch $@
 
 contracts/.venv/.ok: contracts/pyproject.toml contracts/constraints.txt | .venv/.ok

@@ -5,7 +5,6 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -63,7 +62,6 @@ PEERS: dict[str, Callable[[], AbstractContextManager[Pair]]] = {
 }
 
 
-@pytest.mark.skipif(not find_spec("pymerkle"), reason="the peer is an extra")
 @pytest.mark.parametrize("name", PEERS)
 def test_the_bare_log_and_its_peer_have_the_same_tree_and_proofs(name: str) -> None:
     with PEERS[name]() as pair:

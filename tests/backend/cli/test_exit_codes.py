@@ -23,9 +23,12 @@ try:
 except SystemExit:
     sys.exit(" ".join(name for name in {heavy} if name in sys.modules) or 0)
 """
+# A shell starts what runs in the background with SIGINT ignored, and its children inherit that.
 LONG_VERB = """
-import subprocess, sys, time
+import signal, subprocess, sys, time
 from backend.cli.app import app, run
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @app.command()
 def long() -> None:
