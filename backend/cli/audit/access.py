@@ -12,11 +12,22 @@ from backend.cli.verify import Trusted, trusted
 from backend.kernel.errors import Forbidden, Invalid, NotFound, Unauthorized, Unavailable
 from backend.settings import Settings
 from backend.transparency.engine.findings import Finding
-from backend.transparency.engine.verifier import Failed, Reverted, Rpc, Unreachable, read_pack, selector, verify, words
+from backend.transparency.engine.verifier import (
+    Failed,
+    Reverted,
+    Rpc,
+    Unreachable,
+    keccak256,
+    read_pack,
+    selector,
+    verify,
+    words,
+)
 
 ANCHORS_BYTES = 64 * MIB
 PACK_BYTES = 16 * MIB
 CHAIN = "anchors on chain"
+ANCHORED = keccak256(b"Anchored(bytes32,uint256,uint64,bytes32,bytes32)")
 REFUSALS = {401: Unauthorized, 403: Forbidden, 404: NotFound}
 
 
@@ -120,6 +131,27 @@ class OnChain:
     def words(self, log_id: bytes, indices: Sequence[int]) -> dict[int, bytes]:
         """Return the stored word of each index."""
         return {index: self._agreed("anchorAt(bytes32,uint256)", log_id, index) for index in indices}
+
+    def size(self, log_id: bytes, index: int) -> int:
+        """Return an anchor's size as its event tells it; the stored word binds the event."""
+        stored = self.words(log_id, [index])[index]
+        for url in self.urls:
+            data = self._event(url, log_id, index)
+            if keccak256(words(log_id, index) + data) != stored:
+                raise Unavailable(f"{url} does not tell anchor {index} as the contract holds it")
+        return int.from_bytes(data[:32], "big")
+
+    def _event(self, url: str, log_id: bytes, index: int) -> bytes:
+        topics = ["0x" + topic.hex() for topic in (ANCHORED, log_id, words(index))]
+        query = {"address": str(self.named.contract).lower(), "topics": topics}
+        try:
+            logs = Rpc(url, 10.0).ask("eth_getLogs", query | {"fromBlock": "0x0", "toBlock": "latest"})
+        except Unreachable as silence:
+            raise Unavailable(str(silence)) from silence
+        data = logs[0].get("data") if isinstance(logs, list) and len(logs) == 1 and isinstance(logs[0], dict) else ""
+        if not isinstance(data, str) or not re.fullmatch(r"0x[0-9a-fA-F]{192}", data):
+            raise Unavailable(f"{url} tells no event of anchor {index}")
+        return bytes.fromhex(data[2:])
 
     def _agreed(self, signature: str, *arguments: int | bytes) -> bytes:
         answers = {self._ask(url, selector(signature) + words(*arguments)) for url in self.urls}

@@ -105,17 +105,31 @@ def _served_key(site: Site) -> VerifierKey:
 def _on_chain(audit: LogAudit, chain: OnChain) -> Finding:
     if skipped := chain.skipped():
         return skipped
-    if not audit.anchors:
-        return Finding(CHAIN, "skipped", "no anchor is listed")
-    identity = next(iter(audit.anchors.values())).log_id
+    identity = audit.log_id(chain.named.contract, chain.named.chain_id)
+    if identity is None:
+        return Finding(CHAIN, "skipped", "no key of the log is known")
     try:
         count = chain.count(identity)
-        words = chain.words(identity, sorted(audit.anchors))
+        if not count and not audit.anchors:
+            return Finding(CHAIN, "skipped", "the contract holds no anchor of this log")
+        return _compared(audit, chain, identity, count)
     except Unavailable as silence:
         return Finding(CHAIN, "skipped", f"unreachable: {silence.detail}", unreachable=True)
-    for index, anchor in audit.anchors.items():
-        audit.faults.require(CHAIN, words[index] == anchor.word, f"the contract holds no such anchor {index}")
-    return audit.faults.finding(CHAIN, f"{len(words)} of the contract's {count}")
+
+
+def _compared(audit: LogAudit, chain: OnChain, identity: bytes, count: int) -> Finding:
+    listed = sorted(audit.anchors)
+    words = chain.words(identity, [index for index in listed if index < count])
+    for index in listed:
+        held = words.get(index) == audit.anchors[index].word
+        audit.faults.require(CHAIN, held, f"the contract holds no such anchor {index}")
+    told, due = f"{len(words)} of the contract's {count}", audit.first_missing
+    if due < count:
+        # Sizes rise on chain: where this anchor is above the audited entries, all later ones are.
+        size = chain.size(identity, due)
+        told += f", the next at size {size}"
+        audit.faults.require(CHAIN, size > audit.size, f"anchor {due} at size {size} is on chain and not listed")
+    return audit.faults.finding(CHAIN, told)
 
 
 def _opened(path: Path) -> Bundle:

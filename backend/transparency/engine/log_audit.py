@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -127,12 +128,23 @@ class LogAudit:
             self.faults.finding(ANCHORS, f"{len(self.anchors)} anchors, sizes rising"),
         ]
 
+    @property
+    def first_missing(self) -> int:
+        """The lowest index of which no anchor is listed."""
+        return next(index for index in itertools.count() if index not in self.anchors)
+
+    def log_id(self, contract: str | None, chain_id: int | None) -> bytes | None:
+        """Return the id that the named contract computes for this key; None where one of them is not known."""
+        if self.key is None or contract is None or chain_id is None:
+            return None
+        return log_id(self.key.name, self.key.public_key, chain_id, contract)
+
     def identity(self, contract: str | None, chain_id: int | None) -> Finding:
         """Say whether the anchors are those of this key in the contract that the user names."""
         if self.key is None or contract is None or chain_id is None:
             skipped = Finding(IDENTITY, "skipped", "log not identified: no contract and chain id named")
             return skipped if IDENTITY not in self.faults.first else self.faults.finding(IDENTITY, "")
-        expected = log_id(self.key.name, self.key.public_key, chain_id, contract)
+        expected = self.log_id(contract, chain_id)
         for anchor in self.anchors.values():
             other = f"anchor {anchor.index} is of another log, contract or chain than the one named"
             self.faults.require(IDENTITY, anchor.log_id == expected, other)
