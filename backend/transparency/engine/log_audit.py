@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Any
 
 from backend.anchoring.engine import anchor_word, log_id
@@ -19,7 +20,12 @@ from backend.transparency.engine.witness import read_note
 BUNDLE_FORMAT = "refi-log-bundle/1"
 BATCH = 4096
 MAX_ENTRY_BYTES = 512
-MAX_FRAME_BYTES = 32 * 2**20
+# What stands before the entries: one anchor takes half a KiB. What stands behind them is a key and a name.
+MAX_HEAD_BYTES = 8 * 2**20
+MAX_TAIL_BYTES = 64 * 2**10
+# What Python's objects cost in memory: a head full of anchors stays below both.
+MAX_CONTAINERS = 40_000
+MAX_COMMAS = 400_000
 ENTRIES, ROOTS, CHECKPOINTS, ANCHORS, IDENTITY = "entries", "roots", "checkpoints", "anchors", "log identity"
 
 # 32 bytes in canonical base64url: the last of 43 characters has two unused bits, which are zero.
@@ -72,6 +78,7 @@ class LogAudit:
     checkpoints: int = 0
     _frontier: list[bytes] = field(default_factory=list)
     _claims: dict[int, dict[bytes, str]] = field(default_factory=dict)
+    _sizes: list[int] = field(default_factory=list)
 
     def name_key(self, key: VerifierKey) -> None:
         """Name the log's key; a second one that differs is a fault."""
@@ -108,8 +115,7 @@ class LogAudit:
         """Append the next entries to the tree."""
         at = 0
         while at < len(entries):
-            due = min((size for size in self._claims if size > self.size), default=self.size + len(entries))
-            part = entries[at : at + due - self.size]
+            part = entries[at : at + self._next_due(self.size + len(entries) - at) - self.size]
             self._frontier, _ = merkle.grow(self.size, self._frontier, [merkle.leaf_hash(entry) for entry in part])
             self.size += len(part)
             at += len(part)
@@ -154,9 +160,17 @@ class LogAudit:
         if size < self.size:
             self.faults.add(ROOTS, f"{what} at size {size} was not listed before its entries")
             return
+        if size not in self._claims:
+            heappush(self._sizes, size)
         self._claims.setdefault(size, {})[root] = what
         if size == self.size:
             self._compare()
+
+    def _next_due(self, end: int) -> int:
+        """Return the lowest size above this one at which a root is claimed, at most `end`."""
+        while self._sizes and self._sizes[0] <= self.size:
+            heappop(self._sizes)
+        return min(self._sizes[0], end) if self._sizes else end
 
     def _compare(self) -> None:
         claims = self._claims.pop(self.size, {})
@@ -218,8 +232,10 @@ class Bundle:
 
     def tail(self) -> Mapping[str, Any]:
         """Return what stands behind the entries."""
-        rest = self._rest + b"".join(self._pieces)
-        if rest[:1] != b"," or len(rest) > MAX_FRAME_BYTES:
+        rest = self._rest
+        while len(rest) <= MAX_TAIL_BYTES and (piece := next(self._pieces, b"")):
+            rest += piece
+        if rest[:1] != b"," or len(rest) > MAX_TAIL_BYTES:
             raise EncodingError("the bundle does not end as one")
         return _members(b"{" + rest[1:], {"format", "log_public_key", "origin", "start"})
 
@@ -227,7 +243,7 @@ class Bundle:
         start, found = b"", -1
         while found < 0:
             piece = next(self._pieces, b"")
-            if not piece or len(start) > MAX_FRAME_BYTES:
+            if not piece or len(start) > MAX_HEAD_BYTES:
                 raise EncodingError("not a bundle of entries")
             searched = max(0, len(start) - len(_MARKER))
             start += piece
@@ -280,6 +296,8 @@ def _bounded(entry: bytes) -> bytes:
 
 
 def _members(text: bytes, names: set[str]) -> Mapping[str, Any]:
+    if text.count(b"{") + text.count(b"[") > MAX_CONTAINERS or text.count(b",") > MAX_COMMAS:
+        raise EncodingError("a bundle with too many values around its entries")
     value = parse_canonical(text)
     if not isinstance(value, dict) or value.keys() != names:
         raise EncodingError(f"a bundle has the members {sorted(names)}")

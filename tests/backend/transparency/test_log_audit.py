@@ -2,6 +2,9 @@
 
 import copy
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,14 +14,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.anchoring.types import AnchorHead
 from backend.audit.engine.tiles import entry_bundle
 from backend.kernel.canonical import EncodingError, canonical_json
 from backend.kernel.signed_note import VerifierKey
+from backend.settings import child_environment
 from backend.transparency.engine.findings import exit_code
-from backend.transparency.engine.log_audit import Bundle, LogAudit, add_bundle, split_entries
+from backend.transparency.engine.log_audit import AnchorClaim, Bundle, LogAudit, add_bundle, split_entries
 from tests.backend.cli.logs import KEY, FakeLog, leaves
 from tests.backend.transparency.bundles import CHAIN_ID, CONTRACT, anchor, audit_million, documents, entry
 
+ROOT = Path(__file__).resolve().parents[3]
 DAYS = list(documents(4, 30, 3))
 Bundles = list[dict[str, Any]]
 
@@ -171,3 +177,61 @@ def test_a_shortened_million_is_audited_within_its_time_and_memory(tmp_path: Pat
     assert (measured["entries"], measured["anchors"]) == (50_000, 50)
     # A million in 60 s is the promise; this is a twentieth of it.
     assert measured["seconds"] < 3
+
+
+def test_many_anchors_cost_no_more_than_their_number() -> None:
+    leaf, audit = b"x", LogAudit()
+    for index in range(20_000):
+        audit.claim_anchor(AnchorClaim(bytes(32), index, AnchorHead(3 * index + 3, bytes(32), bytes(32))))
+    started = time.process_time()
+    audit.add([leaf] * 60_000)
+    assert (audit.size, audit.roots) == (60_000, 20_000)
+    # One look at every claim for each anchor is 10^8 steps and more.
+    assert time.process_time() - started < 3
+
+
+# Each frame around the entries, as costly in memory as its bytes allow, in pieces that are made as they are read.
+HOSTILE = """
+import itertools, resource, sys
+from backend.kernel.canonical import EncodingError
+from backend.transparency.engine.log_audit import Bundle, LogAudit, add_bundle
+from tests.backend.transparency.test_log_audit import DAYS
+from backend.kernel.canonical import canonical_json
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+whole = canonical_json(DAYS[0])
+piece = {"arrays": b"[]," * 2**16, "objects": b'{"a":1},' * 2**15, "numbers": b"12345," * 2**15,
+         "text": "\N{GRINNING FACE}".encode() * 2**16, "quotes": b'\\"' * 2**17}[sys.argv[2]]
+head = [b'{"anchors":["' if sys.argv[2] in {"text", "quotes"} else b'{"anchors":[']
+pieces = {
+    "tail": itertools.chain([whole], itertools.repeat(piece, 4000)),
+    "head": itertools.chain(head, itertools.repeat(piece, 4000)),
+    "closed": itertools.chain(head, itertools.repeat(piece, 8 * 2**20 // len(piece) - 1), [b'1],"entries":[']),
+}[sys.argv[1]]
+try:
+    for _ in add_bundle(LogAudit(), Bundle(pieces)):
+        pass
+except EncodingError:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, before // 1024)
+"""
+
+
+FRAMES = [
+    ("tail", "text"),
+    ("head", "arrays"),
+    *[("closed", what) for what in ("arrays", "objects", "numbers", "text")],
+]
+
+
+@pytest.mark.parametrize(("place", "what"), FRAMES)
+def test_a_hostile_frame_is_refused_within_300_mib(place: str, what: str) -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", HOSTILE, place, what],
+        cwd=ROOT, env=child_environment(), capture_output=True, text=True, check=True, timeout=30,
+    )  # fmt: skip
+    assert int(said.stdout.split()[0]) < 300, said.stdout
+
+
+def test_a_day_of_many_anchors_is_no_hostile_frame() -> None:
+    day = next(documents(1, 15_000, 15_000))
+    assert len(Bundle(cut(canonical_json(day), 2**18)).anchors) == 15_000
