@@ -8,12 +8,13 @@ from typing import Any
 
 import typer
 
-from backend.cli.audit.access import Names, platform, signed_in
+from backend.cli.audit.access import Names, platform, signed_in, wallet_address
 from backend.cli.audit.pages import Page, account_path, pages
 from backend.cli.audit.shown import progress
 from backend.cli.durable import write_durably
 from backend.cli.site import Site
 from backend.kernel.errors import Conflict, Invalid
+from backend.transparency.engine.completeness import NAMING, PSEUDONYM, WALLET
 
 INDEX = "index.json"
 FORMAT = "refi-export/1"
@@ -23,8 +24,9 @@ FILES = "{:04d}.refi.json"
 class Export:
     """A folder of packs and the index that lists the finished ones."""
 
-    def __init__(self, folder: Path, account: str) -> None:
+    def __init__(self, folder: Path, account: str, wallet: str = "") -> None:
         self._folder = folder
+        self._asked = (wallet or account).lower() if wallet or account.startswith("0x") else account
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.index = self._read(account)
 
@@ -40,11 +42,23 @@ class Export:
             raise Conflict(f"the records after seq {self.after} do not verify: {page.refused}")
         if seqs != list(range(self.after + 1, self.after + 1 + len(seqs))) or not seqs:
             raise Conflict(f"the records after seq {self.after} are not the next ones")
+        self._require_account(page)
         name = FILES.format(len(files) + 1)
         write_durably(self._folder / name, page.content, 0o600)
         digest = sha256(page.content).hexdigest()
         files.append({"file": name, "sha256": digest, "first_seq": seqs[0], "last_seq": seqs[-1]})
         write_durably(self._folder / INDEX, json.dumps(self.index, indent=1).encode(), 0o600)
+
+    def _require_account(self, page: Page) -> None:
+        """Refuse a page of another account than the one asked for, and than the pages before."""
+        records = [{name: one["value"] for name, one in entry["disclosed"].items()} for entry in page.pack["entries"]]
+        naming = [record for record in records if str(record.get("event")) in NAMING and "subject" in record]
+        named = {str(record["subject"]).lower() for record in naming}
+        accounts = {str(record.get("account")) for record in records}
+        due = self._asked if PSEUDONYM.fullmatch(self._asked) else self.index.get("pseudonym") or min(accounts)
+        if accounts != {due} or (WALLET.fullmatch(self._asked) and not named <= {self._asked}):
+            raise Conflict(f"the records after seq {self.after} are those of another account")
+        self.index["pseudonym"] = due
 
     def _read(self, account: str) -> dict[str, Any]:
         path = self._folder / INDEX
@@ -83,7 +97,7 @@ def copy_records(
 def export(account: str, out: Path, api: str, wallet: Path, names: Names, *, as_json: bool) -> int:
     """Write an account's records as packs; a later call goes on after the last finished one."""
     account_path(account)
-    kept = Export(out, account)
+    kept = Export(out, account, wallet_address(wallet) if account == "me" else "")
     site, before = signed_in(platform(api), wallet), kept.after
     ended = False
     try:

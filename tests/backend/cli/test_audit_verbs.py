@@ -14,12 +14,13 @@ from backend.cli.audit.log import audit_log
 from backend.cli.audit.prove import prove
 from backend.cli.site import Site
 from backend.kernel import merkle
+from backend.kernel.canonical import encode_bytes
 from backend.kernel.errors import Conflict, Invalid, NotFound, Unavailable
 from backend.kernel.signed_note import Checkpoint, checkpoint_text, sign_note
 from tests.backend.cli.conftest import Refi, several_in
 from tests.backend.cli.logs import KEY, PRIVATE, Answer, Served, problem
 from tests.backend.transparency.bundles import CHAIN_ID, CONTRACT, anchor, entry, write
-from tests.backend.transparency.ledger import TRADER, Ledger, honest
+from tests.backend.transparency.ledger import OTHER, TRADER, Ledger, honest
 
 NAMED = Names(contract=CONTRACT, chain_id=CHAIN_ID)
 Serve = Callable[[Answer], Served]
@@ -228,6 +229,43 @@ def test_an_export_that_was_changed_or_is_of_another_account_is_not_gone_on_with
     (tmp_path / "index.json").write_text("[]")
     with pytest.raises(Invalid, match="no index of an export"):
         Export(tmp_path, "me")
+
+
+@pytest.mark.parametrize(
+    ("account", "wallet", "ok"),
+    [
+        (encode_bytes(TRADER), "", True),
+        (encode_bytes(OTHER), "", False),
+        ("0x" + "Ab" * 20, "", True),
+        ("0x" + "cd" * 20, "", False),
+        ("me", "0x" + "AB" * 20, True),
+        ("me", "0x" + "CD" * 20, False),
+    ],
+)
+def test_records_of_another_account_than_the_one_asked_for_are_not_exported(
+    account: str, wallet: str, ok: bool, tmp_path: Path
+) -> None:
+    server, kept = paged(honest()), Export(tmp_path, account, wallet)
+    if ok:
+        copy_records(kept, Site(server.url), account, Names())
+    else:
+        with pytest.raises(Conflict, match="those of another account"):
+            copy_records(kept, Site(server.url), account, Names())
+    server.end()
+    assert bool(list(tmp_path.glob("*.refi.json"))) == ok
+
+
+def test_an_export_does_not_go_on_with_another_account(tmp_path: Path) -> None:
+    log = honest()
+    server = paged(log)
+    copy_records(Export(tmp_path, "me"), Site(server.url), "me", Names())
+    for seq in range(2, 9):
+        log.record(OTHER, "order.filled", seq=seq, instrument="AAPL", quantity="1", price="1")
+    log.place_anchor()
+    server.answer = lambda *_: (200, json.dumps(log.page(OTHER, 6, 2)[0]).encode())
+    with pytest.raises(Conflict, match="after seq 6 are those of another account"):
+        copy_records(Export(tmp_path, "me"), Site(server.url), "me", Names())
+    server.end()
 
 
 def test_an_expired_session_is_renewed(serve: Serve, tmp_path: Path) -> None:
