@@ -1,7 +1,7 @@
 """An HTTP address that is asked and not trusted: bounded answers, no redirects, one clear line for each failure."""
 
 import json
-import time
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +9,15 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from backend.kernel.canonical import require_shallow
+from backend.kernel.canonical import EncodingError, require_shallow
 from backend.kernel.errors import Invalid, Unavailable
 
 KIB, MIB = 2**10, 2**20
 SECONDS = 15.0
+# An exchange as a whole may take so many times the longest silence.
+WHOLE = 4
+# What Python's objects cost in memory; the largest honest answers stay below both.
+MAX_CONTAINERS, MAX_COMMAS = 500_000, 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Reply:
 
 def _decoded(content: bytes) -> Any:
     text = content.decode()
+    if text.count("{") + text.count("[") > MAX_CONTAINERS or text.count(",") > MAX_COMMAS:
+        raise EncodingError("too many values")
     require_shallow(text)
     return json.loads(text)
 
@@ -84,11 +90,15 @@ class Site:
         self._sign_in = sign_in
         self._token = ""
         self._seconds = seconds
-        self._client = httpx.Client(
-            timeout=seconds,
+        self._keep_alive = keep_alive
+        self._client = self._connected()
+
+    def _connected(self) -> httpx.Client:
+        return httpx.Client(
+            timeout=self._seconds,
             follow_redirects=False,
             headers={"Accept-Encoding": "identity"},
-            limits=httpx.Limits(max_keepalive_connections=4 if keep_alive else 0),
+            limits=httpx.Limits(max_keepalive_connections=4 if self._keep_alive else 0),
         )
 
     def close(self) -> None:
@@ -116,12 +126,37 @@ class Site:
         url = self.base_url + path
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         parameters = {name: str(value) for name, value in query.items()}
+        request = self._client.build_request("GET", url, params=parameters, headers=headers)
+        outcome: list[Reply | Exception] = []
+        # A socket's timeout starts anew with every byte, and a name's look-up has none: only a thread can be left.
+        arguments = (self._client, url, request, most, outcome)
+        worker = threading.Thread(target=self._fetch, args=arguments, daemon=True)
+        worker.start()
+        worker.join(WHOLE * self._seconds)
+        if not outcome:
+            # Its next byte finds the connection closed, and the thread ends.
+            self._client.close()
+            self._client = self._connected()
+            raise Unavailable(f"{url} answers too slowly")
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+        return outcome[0]
+
+    def _fetch(
+        self, client: httpx.Client, url: str, request: httpx.Request, most: int, outcome: list[Reply | Exception]
+    ) -> None:
         try:
-            with self._client.stream("GET", url, params=parameters, headers=headers) as response:
+            response = client.send(request, stream=True)
+            try:
                 self._require_answer(url, response)
-                return Reply(url, response.status_code, self._read(url, response, most), dict(response.headers))
-        except (httpx.HTTPError, httpx.InvalidURL) as silence:
-            raise Unavailable(f"{url} does not answer: {silence or type(silence).__name__}") from silence
+                content = self._read(url, response, most)
+                outcome.append(Reply(url, response.status_code, content, dict(response.headers)))
+            finally:
+                response.close()
+        except Unavailable as refused:
+            outcome.append(refused)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError, RuntimeError) as silence:
+            outcome.append(Unavailable(f"{url} does not answer: {silence or type(silence).__name__}"))
 
     def _require_answer(self, url: str, response: httpx.Response) -> None:
         if response.is_redirect:
@@ -131,13 +166,11 @@ class Site:
             raise Unavailable(f"{url} answers with status {response.status_code}")
 
     def _read(self, url: str, response: httpx.Response, most: int) -> bytes:
-        content, deadline = bytearray(), time.monotonic() + 4 * self._seconds
-        for piece in response.iter_raw(64 * KIB):
+        content = bytearray()
+        for piece in response.iter_raw():
             content += piece
             if len(content) > most:
                 raise Unavailable(f"{url} answers with more than {most} bytes")
-            if time.monotonic() > deadline:
-                raise Unavailable(f"{url} answers too slowly")
         return bytes(content)
 
 

@@ -81,6 +81,8 @@ class State:
         """Return the last checkpoint that was seen to be consistent."""
         path = self.folder / "seen.note"
         if not path.exists():
+            if (self.folder / "cosigned.note").exists():
+                raise Conflict(f"{path} is gone while cosigned.note stands: restore it before the witness goes on")
             return None
         try:
             return read_note(path.read_text(), log)

@@ -12,7 +12,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from backend.kernel.canonical import EncodingError, JsonValue, encode_bytes
 from backend.kernel.merkle import verify_consistency
-from backend.kernel.signed_note import Checkpoint, VerifierKey, open_note, parse_checkpoint, parse_verifier_key
+from backend.kernel.signed_note import (
+    Checkpoint,
+    VerifierKey,
+    open_note,
+    parse_checkpoint,
+    parse_verifier_key,
+    signature_line,
+    split_note,
+)
 
 EVIDENCE_FORMAT = "refi-split-view/1"
 
@@ -61,8 +69,9 @@ def read_note(note: str, log: VerifierKey) -> Seen:
     checkpoint = parse_checkpoint(text)
     if checkpoint.origin != log.name:
         raise EncodingError(f"the checkpoint is of {checkpoint.origin}, not of {log.name}")
-    own = [line for line in note.split("\n") if line.startswith(f"— {log.name} ")]
-    return Seen(checkpoint, f"{text}\n" + "".join(f"{line}\n" for line in own))
+    # Other lines under the log's name would be passed on unread, and could make the note too long to open.
+    signed = (content[4:] for name, content in split_note(note)[1] if name == log.name and content[:4] == log.key_hash)
+    return Seen(checkpoint, f"{text}\n{signature_line(log, next(signed))}")
 
 
 def judge(kept: Seen | None, shown: Seen, prove: Prove) -> Fork | None:

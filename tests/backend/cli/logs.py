@@ -98,6 +98,9 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         server.asked.append(self.path)
         server.tokens.append(self.headers.get("Authorization", ""))
+        if server.mode in {"dripping headers", "dripping body"}:
+            self._drip(server.mode)
+            return
         if server.mode == "endless":
             self._endless()
             return
@@ -123,6 +126,12 @@ class _Handler(BaseHTTPRequestHandler):
         for _ in range(1000):
             self.wfile.write(b"a" * 65_536)
             time.sleep(0.001)
+
+    def _drip(self, mode: str) -> None:
+        self.wfile.write(b"HTTP/1.0 200 OK\r\n" + (b"\r\n" if mode == "dripping body" else b"X-Long: "))
+        for _ in range(100):
+            self.wfile.write(b"a")
+            time.sleep(0.05)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         pass

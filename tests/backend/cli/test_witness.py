@@ -257,6 +257,9 @@ def test_a_damaged_state_is_not_forgotten(serve: Serve, post: Watch) -> None:
     (witness.state.folder / "seen.note").write_text("")
     with pytest.raises(Conflict, match="is damaged"):
         witness.round()
+    (witness.state.folder / "seen.note").unlink()
+    with pytest.raises(Conflict, match="is gone while cosigned"):
+        witness.round()
 
 
 def test_a_folder_serves_one_witness_of_one_log(serve: Serve, tmp_path: Path) -> None:

@@ -83,6 +83,12 @@ def test_a_note_is_kept_with_the_log_signature_alone() -> None:
     assert read_note(cosigned, KEY) == seen(HONEST, 40)
 
 
+def test_junk_under_the_log_name_is_not_kept() -> None:
+    note = FakeLog(HONEST).note()
+    junk = f"— {KEY.name} {'A' * 400}\n" * 30
+    assert read_note(note + junk, KEY) == seen(HONEST, 40)
+
+
 def test_a_checkpoint_of_another_origin_is_refused() -> None:
     text = checkpoint_text(seen(HONEST, 5).checkpoint).replace("refi.trading/test", "refi.trading/else")
     with pytest.raises(EncodingError, match="not of refi"):
