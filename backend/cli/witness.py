@@ -99,6 +99,11 @@ class State:
         path = self.folder / "cosigned.note"
         return path.read_text() if path.exists() else ""
 
+    def shown(self) -> str:
+        """Return the last checkpoint that was seen, with the log's signature alone, empty while there is none."""
+        path = self.folder / "seen.note"
+        return path.read_text() if path.exists() else ""
+
     def publish(self, note: str) -> None:
         """Write down a cosigned checkpoint."""
         write_durably(self.folder / "cosigned.note", note.encode())
@@ -195,33 +200,32 @@ class Witness:
         """Look once."""
         troubles: list[str] = []
         kept, others = self._state.seen(self._log_key), list(self._met(troubles))
-        if kept and (split := self._against(kept, others, troubles)):
-            return self._refused(split, kept, troubles)
         try:
-            shown = self._log.checkpoint(self._log_key)
-            fork = judge(kept, shown, self._log.prove) if shown else None
+            return self._looked(kept, others, troubles)
         except Unavailable as silence:
             return Round(kept.size if kept else None, cosigned=False, unreachable=(*troubles, silence.detail))
+
+    def _looked(self, kept: Seen | None, others: Sequence[tuple[str, Seen]], troubles: Sequence[str]) -> Round:
+        if kept and (split := self._against(kept, others)):
+            return self._refused(split, kept, troubles)
+        shown = self._log.checkpoint(self._log_key)
         if shown is None:
             lost = (f"the log shows no checkpoint any more; it had size {kept.size}",) if kept else ()
             return Round(kept.size if kept else None, cosigned=False, unreachable=(*troubles, *lost))
-        if kept and fork:
+        if kept and (fork := judge(kept, shown, self._log.prove)):
             return self._refused((fork, shown, "the log"), kept, troubles)
-        self._cosign(kept, shown)
-        if split := self._against(shown, others, troubles):
-            return self._refused(split, shown, troubles, cosigned=True)
-        return Round(shown.size, cosigned=True, unreachable=tuple(dict.fromkeys(troubles)))
-
-    def _cosign(self, kept: Seen | None, shown: Seen) -> None:
-        # First what was seen is on disk: after a crash no other root of this size can be cosigned.
+        # What was seen is on disk first: after a crash no other root of this size can be cosigned.
         if kept is None or kept.checkpoint != shown.checkpoint:
             self._state.keep(shown)
+        if split := self._against(shown, others):
+            return self._refused(split, shown, troubles)
         self._state.publish(cosign_note(shown.note, self._key, self._private.sign, int(time.time())))
+        return Round(shown.size, cosigned=True, unreachable=tuple(dict.fromkeys(troubles)))
 
     def _met(self, troubles: list[str]) -> Iterator[tuple[str, Seen]]:
         for peer in self._peers:
             try:
-                reply = peer.get("/checkpoint", NOTE_BYTES)
+                reply = peer.get("/seen", NOTE_BYTES)
                 if reply.ok:
                     yield peer.base_url, _opened(reply.text(), self._log_key, reply.url)
                 elif reply.status != 404:
@@ -229,31 +233,31 @@ class Witness:
             except Unavailable as silence:
                 troubles.append(silence.detail)
 
-    def _against(
-        self, own: Seen, others: Sequence[tuple[str, Seen]], troubles: list[str]
-    ) -> tuple[Fork, Seen, str] | None:
+    def _against(self, own: Seen, others: Sequence[tuple[str, Seen]]) -> tuple[Fork, Seen, str] | None:
+        unproved = None
         for url, other in others:
             try:
                 fork = contradiction(own, other, self._log.prove)
             except Unavailable as silence:
-                troubles.append(silence.detail)
-            else:
-                if fork:
-                    return fork, other, f"the witness at {url}"
+                unproved = silence
+                continue
+            if fork:
+                return fork, other, f"the witness at {url}"
+        # The log signed both: where it keeps the proof to itself, nothing is cosigned.
+        if unproved:
+            raise unproved
         return None
 
-    def _refused(
-        self, split: tuple[Fork, Seen, str], kept: Seen, troubles: Sequence[str], *, cosigned: bool = False
-    ) -> Round:
+    def _refused(self, split: tuple[Fork, Seen, str], kept: Seen, troubles: Sequence[str]) -> Round:
         fork, shown, who = split
         path = self._state.report(self._log_key, fork, kept, shown)
         said = f"{fork.value}: {who} shows size {shown.size} root {encode_bytes(shown.root)}, "
         said += f"this witness saw size {kept.size} root {encode_bytes(kept.root)}"
-        return Round(kept.size, cosigned=cosigned, split_view=said, evidence=str(path), unreachable=tuple(troubles))
+        return Round(kept.size, cosigned=False, split_view=said, evidence=str(path), unreachable=tuple(troubles))
 
 
 class Window(ThreadingHTTPServer):
-    """Serves the latest cosigned checkpoint and accepts nothing else."""
+    """Serves the latest cosigned checkpoint, and to its peers the last one seen; accepts nothing."""
 
     daemon_threads = True
 
@@ -277,8 +281,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer with the checkpoint, or with nothing."""
         window = self.server
-        served = isinstance(window, Window) and self.path == "/checkpoint"
-        content = window.state.cosigned().encode() if isinstance(window, Window) and served else b""
+        served = (
+            {"/checkpoint": window.state.cosigned, "/seen": window.state.shown} if isinstance(window, Window) else {}
+        )
+        content = served[self.path]().encode() if self.path in served else b""
         self.send_response(200 if content else 404)
         self.send_header("Content-Type", "text/plain; charset=utf-8")
         self.send_header("Content-Length", str(len(content)))

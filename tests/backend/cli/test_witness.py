@@ -117,8 +117,27 @@ def test_a_log_forked_between_two_witnesses_is_reported_by_both(serve: Serve, po
         assert (fork, {kept.size, shown.size}) == (Fork.NOT_CONSISTENT, {12, 15})
     left.tree, right.tree = HONEST[:20], OTHER[:20]
     # While it lasts nothing more is cosigned, and the same evidence is not written again.
-    assert [one.round().cosigned, other.round().cosigned, one.cosigned(), other.cosigned()] == [False, False, 12, 15]
+    assert [one.round().cosigned, other.round().cosigned, one.cosigned(), other.state.cosigned()] == [
+        False,
+        False,
+        12,
+        "",
+    ]
     assert len(one.files()) == len(other.files()) == 1
+
+
+def test_a_split_is_seen_before_it_is_cosigned_and_unproved_notes_are_not_passed_over(
+    serve: Serve, post: Watch
+) -> None:
+    log = FakeLog(OTHER[:15])
+    server = serve(log)
+    one, other = post(serve(FakeLog(HONEST[:12]))), post(server)
+    meet(one, other)
+    one.round()
+    server.answer = lambda path, query: problem(500, "no") if "proof" in path else log.answer(path, query)
+    assert (other.round().code, other.state.cosigned()) == (3, "")
+    server.answer = log.answer
+    assert (other.round().cosigned, other.state.cosigned()) == (False, "")
 
 
 def test_two_roots_for_one_size_are_reported_by_both(serve: Serve, post: Watch) -> None:
