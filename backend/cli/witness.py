@@ -20,8 +20,8 @@ from backend.cli.durable import write_durably
 from backend.cli.site import KIB, Site, printable
 from backend.kernel.canonical import EncodingError, decode_bytes, encode_bytes, time_string
 from backend.kernel.errors import Conflict, Invalid, Unavailable
-from backend.kernel.signed_note import CosignerKey, VerifierKey, cosign_note, parse_verifier_key
-from backend.transparency.engine.witness import Fork, Seen, contradiction, evidence, judge, read_note
+from backend.kernel.signed_note import CosignerKey, VerifierKey, cosign_note, parse_verifier_key, verify_cosignature
+from backend.transparency.engine.witness import Fork, Seen, contradiction, evidence, judge, read_note, verifies
 
 NOTE_BYTES = 64 * KIB
 PROOF_BYTES = 64 * KIB
@@ -189,12 +189,14 @@ class Witness:
         key: tuple[CosignerKey, Ed25519PrivateKey],
         log: Log,
         peers: Sequence[Site] = (),
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._state = state
         self._log_key = log_key
         self._key, self._private = key
         self._log = log
         self._peers = peers
+        self._now = now
 
     def round(self) -> Round:
         """Look once."""
@@ -219,8 +221,16 @@ class Witness:
             self._state.keep(shown)
         if split := self._against(shown, others):
             return self._refused(split, shown, troubles)
-        self._state.publish(cosign_note(shown.note, self._key, self._private.sign, int(time.time())))
+        self._state.publish(cosign_note(shown.note, self._key, self._private.sign, self._time()))
         return Round(shown.size, cosigned=True, unreachable=tuple(dict.fromkeys(troubles)))
+
+    def _time(self) -> int:
+        # A cosignature says what was largest at its time: a clock set back must not make an earlier one untrue.
+        try:
+            last = verify_cosignature(self._state.cosigned(), self._key, verifies)
+        except EncodingError:
+            last = 1
+        return max(int(self._now()), last)
 
     def _met(self, troubles: list[str]) -> Iterator[tuple[str, Seen]]:
         for peer in self._peers:

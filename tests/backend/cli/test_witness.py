@@ -270,6 +270,17 @@ def test_a_crash_between_seeing_and_cosigning_never_yields_a_second_root(serve: 
     assert witness.state.cosigned() == ""
 
 
+def test_a_clock_set_back_takes_no_cosignature_back(serve: Serve, post: Watch) -> None:
+    log = FakeLog(HONEST[:20])
+    witness = post(serve(log))
+    times = []
+    for size, now in ((20, 5_000.0), (21, 4_000.0), (22, 6_000.0)):
+        log.tree = HONEST[:size]
+        assert Witness(witness.state, KEY, witness.key, witness.log, now=iter([now]).__next__).round().cosigned
+        times.append(verify_cosignature(witness.state.cosigned(), witness.key[0], verifies))
+    assert times == [5_000, 5_000, 6_000]
+
+
 def test_a_damaged_state_is_not_forgotten(serve: Serve, post: Watch) -> None:
     witness = post(serve(FakeLog(HONEST[:20])))
     witness.round()
