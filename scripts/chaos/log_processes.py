@@ -61,7 +61,7 @@ async def create(log: Log) -> None:
 
 
 async def record(log: Log, say: Say) -> None:
-    """Record without end, several at once and now and then one that is rolled back."""
+    """Record without end, up to three at once."""
     database, journal = log.database(), AuditJournal(SystemClock())
     while True:
         account = random.choice(ACCOUNTS)  # noqa: S311 - a load, not a secret
