@@ -7,6 +7,7 @@ partial rounds for 128-bit security rounded up as circomlib does; constants from
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+from backend.kernel.errors import Invalid
 from backend.kernel.field import SCALAR_FIELD, limbs, to_field
 
 FULL_ROUNDS = 8
@@ -14,9 +15,10 @@ PARTIAL_ROUNDS = (56, 57, 56, 60, 60, 63, 64, 63, 60, 66, 60, 65, 70, 60, 64, 68
 FIELD_BITS = 254
 RATE = 16
 
-# Domain constants: ASCII read as a big-endian integer; they start the capacity element of a chain
+# ASCII read as a big-endian integer: it starts the capacity element of the chain
 POSITION_DOMAIN = int.from_bytes(b"refi/position/v1", "big")
-VAR_DOMAIN = int.from_bytes(b"refi/var/v1", "big")
+QUANTITY_BITS = 40
+QUANTITIES_AN_ELEMENT = 6
 
 Matrix = tuple[tuple[int, ...], ...]
 
@@ -98,10 +100,22 @@ def absorb(capacity: int, inputs: Sequence[int]) -> int:
     return capacity
 
 
-def position_commitment(salt: int, universe_id: bytes, quantities: Sequence[int]) -> int:
-    """Commit to signed quantities (scale 1e-6) of a universe's instruments, in universe order.
+def pack(values: Sequence[int], bits: int, per: int) -> list[int]:
+    """Return sum_j values[per i + j] 2^(bits j) for each i: `per` values an element; their range is not checked."""
+    return [
+        sum(value << bits * place for place, value in enumerate(values[start : start + per]))
+        for start in range(0, len(values), per)
+    ]
 
-    The capacity starts as POSITION_DOMAIN; absorbed are salt, the universe id's high and low 128 bits, and each
-    quantity as a field element (a negative q is r - |q|).
+
+def position_commitment(salt: int, universe_id: bytes, quantities: Sequence[int]) -> int:
+    """Commit to signed quantities (scale 1e-6, |q| < 2^40) of a universe's instruments, in universe order.
+
+    The capacity starts as POSITION_DOMAIN; absorbed are salt, the universe id's high and low 128 bits, and the
+    quantities, each as q + 2^40 in 41 bits, six an element, the first one lowest. Raises Invalid beyond the range.
     """
-    return absorb(POSITION_DOMAIN, (salt, *limbs(universe_id), *quantities))
+    if any(abs(quantity) >= 1 << QUANTITY_BITS for quantity in quantities):
+        raise Invalid(f"a quantity exceeds {QUANTITY_BITS} bits")
+    biased = [quantity + (1 << QUANTITY_BITS) for quantity in quantities]
+    packed = pack(biased, QUANTITY_BITS + 1, QUANTITIES_AN_ELEMENT)
+    return absorb(POSITION_DOMAIN, (salt, *limbs(universe_id), *packed))

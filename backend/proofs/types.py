@@ -36,33 +36,43 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """The ten field elements that a proof is about, in the order that they are hashed."""
+    """The nine field elements that a proof is about, in the order that they are hashed.
 
-    context: int
+    attestation: the attestation's id in the field, which binds context, commitment and returns; limits in 1e-16 USD,
+    es_limit zero where no expected shortfall is proved.
+    """
+
+    attestation: int
     commitment: int
     universe_hi: int
     universe_lo: int
-    returns_hi: int
-    returns_lo: int
     limit: int
+    es_limit: int
     r: int
     z: int
     e: int
 
     def values(self) -> tuple[int, ...]:
-        """Return the ten values in order."""
+        """Return the nine values in order."""
         return (
-            self.context,
+            self.attestation,
             self.commitment,
             self.universe_hi,
             self.universe_lo,
-            self.returns_hi,
-            self.returns_lo,
             self.limit,
+            self.es_limit,
             self.r,
             self.z,
             self.e,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a policy allows, 1e-16 USD; es zero: no expected shortfall is attested."""
+
+    var: int
+    es: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,14 @@ class Positions:
 
     salt: int
     quantities: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TailWitness:
+    """Why the limits hold: flags (W,) on the k-1 worst days and v, the k-th largest loss (signed, 1e-16 USD)."""
+
+    flags: tuple[int, ...]
+    v: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +102,12 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """No proof exists: the VaR exceeds the limit (USD)."""
+    """No proof exists: VaR or expected shortfall exceeds its limit (USD; es and es_limit None where not asked for)."""
 
     var: Decimal
     limit: Decimal
+    es: Decimal | None
+    es_limit: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,5 +117,7 @@ class CircuitShape:
     instruments: int
     window: int
     confidence: Fraction
+    expected_shortfall: bool
     quantity_bits: int
     limit_bits: int
+    pnl_bits: int

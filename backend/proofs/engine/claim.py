@@ -1,17 +1,19 @@
 """What a VaR proof says and what its verifier must recompute; circuits/README.md is the specification."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from backend.kernel.errors import Invalid
 from backend.kernel.field import SCALAR_FIELD, bytes_to_field, limbs, to_field
-from backend.kernel.poseidon import VAR_DOMAIN, absorb, position_commitment
+from backend.kernel.poseidon import absorb, pack, position_commitment
 from backend.proofs.engine.returns import returns_id, unpack_returns
-from backend.proofs.types import Binding, Breach, CircuitShape, Claim, Matrix, Positions, Statement
-from backend.risk.engine.var import attestable_var_units, pnl_units, tail_rank, usd
+from backend.proofs.types import Binding, Breach, CircuitShape, Claim, Limits, Matrix, Positions, Statement, TailWitness
+from backend.risk.engine.var import attestable_es_units, attestable_var_units, pnl_units, tail_rank, usd
 
+DAYS_AN_ELEMENT = 3
 BINDING_TYPES = ("uint256", "address", "address", "uint64", "bytes32", "bytes32", "bytes32", "uint64")
 
 
@@ -63,76 +65,114 @@ def public_inputs(statement: Statement) -> tuple[int, int, int]:
     return statement.z, evaluate(values, x), x
 
 
-def holds(statement: Statement, binding: Binding, matrix: Matrix, limit: int) -> bool:
-    """Return whether a statement is about this binding, matrix and limit, and its fold is right.
+def holds(statement: Statement, binding: Binding, matrix: Matrix, limits: Limits) -> bool:
+    """Return whether a statement is about this binding, matrix and limits, and its fold is right.
 
     With a valid proof for `public_inputs(statement)` this is the whole verification.
     """
     values = statement.values()
-    expected = (*limbs(matrix.universe_id), *limbs(returns_id(matrix)), limit)
-    if values[0] != context(binding) or values[2:7] != expected:
-        return False
     if any(not 0 <= value < SCALAR_FIELD for value in values):
+        return False
+    bound = attestation_id(context(binding), statement.commitment, returns_id(matrix))
+    if values[0] != bytes_to_field(bound) or values[2:6] != (*limbs(matrix.universe_id), limits.var, limits.es):
         return False
     rows = unpack_returns(matrix.packed, len(matrix.prices))
     return fold(matrix.prices, rows, statement.r, statement.z) == statement.e
 
 
 def build_claim(
-    binding: Binding, positions: Positions, matrix: Matrix, limit: int, shape: CircuitShape
+    binding: Binding, positions: Positions, matrix: Matrix, limits: Limits, shape: CircuitShape
 ) -> Claim | Breach:
-    """Return the claim that these positions keep the limit (1e-16 USD), or Breach when they do not.
+    """Return the claim that these positions keep the limits, or Breach when they do not.
 
-    Raises Invalid where positions, limit or matrix do not fit the circuit.
+    Raises Invalid where positions, limits or matrix do not fit the circuit.
     """
     rows = unpack_returns(matrix.packed, shape.instruments)
-    _check_shape(positions, matrix, rows, limit, shape)
+    _check_shape(positions, matrix, rows, limits, shape)
     pnl = pnl_units(positions.quantities, matrix.prices, rows)
+    breach = breach_of(pnl, limits, shape)
+    if breach is not None:
+        return breach
+    _check_range(pnl, shape)
+    return assemble(binding, positions, matrix, limits, shape, pnl=pnl, witness=tail_witness(pnl, shape.confidence))
+
+
+def breach_of(pnl: Sequence[int], limits: Limits, shape: CircuitShape) -> Breach | None:
+    """Return how daily P&L (W,) in 1e-16 USD breaks the limits, None where it keeps them."""
     var = attestable_var_units(pnl, shape.confidence)
-    if var > limit:
-        return Breach(usd(var), usd(limit))
-    rank = tail_rank(shape.window, shape.confidence)
-    worst = set(sorted(range(shape.window), key=pnl.__getitem__)[: rank - 1])
-    exceeds = [int(day in worst) for day in range(shape.window)]
-    return assemble(binding, positions, matrix, limit, pnl=pnl, exceeds=exceeds)
+    es = attestable_es_units(pnl, shape.confidence) if shape.expected_shortfall else 0
+    if var <= limits.var and es <= limits.es:
+        return None
+    shown = (usd(es), usd(limits.es)) if shape.expected_shortfall else (None, None)
+    return Breach(usd(var), usd(limits.var), *shown)
+
+
+def tail_witness(pnl: Sequence[int], confidence: Fraction) -> TailWitness:
+    """Return flags on the k-1 worst days and v, the k-th largest loss."""
+    worst = sorted(range(len(pnl)), key=pnl.__getitem__)[: tail_rank(len(pnl), confidence)]
+    flagged = set(worst[:-1])
+    return TailWitness(tuple(int(day in flagged) for day in range(len(pnl))), -pnl[worst[-1]])
 
 
 def assemble(
-    binding: Binding, positions: Positions, matrix: Matrix, limit: int, *, pnl: Sequence[int], exceeds: Sequence[int]
+    binding: Binding,
+    positions: Positions,
+    matrix: Matrix,
+    limits: Limits,
+    shape: CircuitShape,
+    *,
+    pnl: Sequence[int],
+    witness: TailWitness,
+    commitment: int | None = None,
 ) -> Claim:
-    """Return the claim for a given P&L and given exception flags, checking nothing; the circuit does."""
-    rows = unpack_returns(matrix.packed, len(matrix.prices))
-    hi, lo = limbs(returns_id(matrix))
-    universe = limbs(matrix.universe_id)
-    ctx = context(binding)
-    commitment = position_commitment(positions.salt, matrix.universe_id, positions.quantities)
-    r = absorb(VAR_DOMAIN, (ctx, commitment, hi, lo, to_field(limit), *pnl))
-    c = columns(matrix.prices, rows, r)
+    """Return the claim for a given P&L and witness, checking nothing; the circuit does."""
+    if commitment is None:
+        commitment = position_commitment(positions.salt, matrix.universe_id, positions.quantities)
+    attestation = bytes_to_field(attestation_id(context(binding), commitment, returns_id(matrix)))
+    bounds, days = _bounds_and_days(limits, shape, pnl, witness)
+    r = absorb(attestation, (commitment, bounds, *pack(days, shape.pnl_bits + 1, DAYS_AN_ELEMENT)))
+    c = columns(matrix.prices, unpack_returns(matrix.packed, len(matrix.prices)), r)
     z = absorb(r, c)
-    statement = Statement(ctx, commitment, *universe, hi, lo, to_field(limit), r, z, evaluate(c, z))
+    universe = limbs(matrix.universe_id)
+    limit, es_limit = to_field(limits.var), to_field(limits.es)
+    statement = Statement(attestation, commitment, *universe, limit, es_limit, r, z, evaluate(c, z))
+    inputs: dict[str, int | Sequence[int]] = {
+        "attestation": attestation,
+        "limit": limit,
+        "salt": positions.salt,
+        "universeHi": universe[0],
+        "universeLo": universe[1],
+        "q": [to_field(quantity) for quantity in positions.quantities],
+        "p": [to_field(day) for day in pnl],
+        "c": c,
+        "flag": [to_field(flag) for flag in witness.flags],
+    }
+    if shape.expected_shortfall:
+        inputs |= {"esLimit": es_limit, "v": to_field(witness.v)}
+    return with_statement(Claim(statement, (), inputs), statement)
+
+
+def with_statement(claim: Claim, statement: Statement) -> Claim:
+    """Return the claim with another statement, its public inputs following from it."""
     inputs = public_inputs(statement)
-    return Claim(
-        statement,
-        inputs,
-        {
-            "x": inputs[2],
-            "context": ctx,
-            "returnsHi": hi,
-            "returnsLo": lo,
-            "limit": to_field(limit),
-            "salt": positions.salt,
-            "universeHi": universe[0],
-            "universeLo": universe[1],
-            "q": [to_field(quantity) for quantity in positions.quantities],
-            "p": [to_field(day) for day in pnl],
-            "c": c,
-            "exceeds": list(exceeds),
-        },
-    )
+    return Claim(statement, inputs, {**claim.inputs, "x": inputs[2]})
+
+
+def _bounds_and_days(
+    limits: Limits, shape: CircuitShape, pnl: Sequence[int], witness: TailWitness
+) -> tuple[int, list[int]]:
+    """Return what binds limits and P&L in the transcript: circuits/lib/days.circom."""
+    top, flagged = 1 << shape.limit_bits, 1 << shape.pnl_bits
+    if not shape.expected_shortfall:
+        marked = zip(pnl, witness.flags, strict=True)
+        return limits.var, [limits.var + day + flag * (top + flagged) for day, flag in marked]
+    (bounds,) = pack((limits.var, limits.es, witness.v + top), shape.limit_bits + 2, 3)
+    marked = zip(pnl, witness.flags, strict=True)
+    return bounds, [(1 - 2 * flag) * (witness.v + day) + flag * flagged for day, flag in marked]
 
 
 def _check_shape(
-    positions: Positions, matrix: Matrix, rows: Sequence[Sequence[int]], limit: int, shape: CircuitShape
+    positions: Positions, matrix: Matrix, rows: Sequence[Sequence[int]], limits: Limits, shape: CircuitShape
 ) -> None:
     if len(positions.quantities) != shape.instruments or len(matrix.prices) != shape.instruments:
         raise Invalid(f"the circuit holds {shape.instruments} instruments")
@@ -140,7 +180,17 @@ def _check_shape(
         raise Invalid(f"the circuit holds {shape.window} days, got {len(rows)}")
     if any(abs(quantity) >= 1 << shape.quantity_bits for quantity in positions.quantities):
         raise Invalid(f"a quantity exceeds {shape.quantity_bits} bits")
-    if not 0 <= limit < 1 << shape.limit_bits:
-        raise Invalid(f"the limit is not within {shape.limit_bits} bits")
+    if any(not 0 <= limit < 1 << shape.limit_bits for limit in (limits.var, limits.es)):
+        raise Invalid(f"a limit is not within {shape.limit_bits} bits")
+    if limits.es and not shape.expected_shortfall:
+        raise Invalid("the circuit proves no expected shortfall")
     if not 0 <= positions.salt < SCALAR_FIELD:
         raise Invalid("the salt is not a field element")
+
+
+def _check_range(pnl: Sequence[int], shape: CircuitShape) -> None:
+    # Counted from a limit or from v, both within limit_bits, every day then fits pnl_bits
+    beyond = next((day for day, units in enumerate(pnl) if abs(units) >= 1 << shape.limit_bits), None)
+    if beyond is not None:
+        most = usd(1 << shape.limit_bits)
+        raise Invalid(f"day {beyond} of the window moves the account by more than {most:,.0f} USD: not attestable")

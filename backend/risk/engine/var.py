@@ -73,6 +73,11 @@ def expected_shortfall_units(pnl: Sequence[int], confidence: Confidence) -> Frac
     return -(sum(inner) + (mass - len(inner)) * boundary) / mass
 
 
+def attestable_es_units(pnl: Sequence[int], confidence: Confidence) -> int:
+    """Return the expected shortfall rounded up and clamped at zero: the smallest limit that an attestation can prove."""
+    return max(0, math.ceil(expected_shortfall_units(pnl, confidence)))
+
+
 def usd(units: int) -> Decimal:
     """Return P&L units (1e-16 USD) as exact Decimal USD."""
     return from_units(units, PNL_DECIMALS)
