@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Protocol
 
 Signal = int | Sequence[int]
@@ -14,7 +15,7 @@ class CircuitKey:
     """A circuit's verifying key and the parameters that it stands for.
 
     verifying_key: packed points, as the contracts hold it; hashes: 32 bytes; insecure: a development key, made by one
-    party.
+    party; tail: W(1-c) in lowest terms.
     """
 
     circuit: str
@@ -26,8 +27,11 @@ class CircuitKey:
     window: int
     k: int
     confidence: Decimal
+    tail: Fraction
+    expected_shortfall: bool
     quantity_bits: int
     limit_bits: int
+    pnl_bits: int
 
 
 @dataclass(frozen=True, slots=True)

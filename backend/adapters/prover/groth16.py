@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +110,11 @@ def _key(meta: Mapping[str, Any]) -> CircuitKey:
         window=meta["window"],
         k=meta["k"],
         confidence=Decimal(meta["confidence"]),
+        tail=Fraction(*meta["tail"]),
+        expected_shortfall=meta["expected_shortfall"],
         quantity_bits=meta["quantity_bits"],
         limit_bits=meta["limit_bits"],
+        pnl_bits=meta["pnl_bits"],
     )
 
 
