@@ -1,10 +1,12 @@
 """The circuits accept exactly what their statement says: each attack is tried on a real key."""
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from fractions import Fraction
 
 import groth16py
 import pytest
@@ -17,6 +19,7 @@ from backend.kernel.poseidon import POSITION_DOMAIN, absorb, pack
 from backend.proofs.engine.claim import build_claim, columns, evaluate, holds, public_inputs, with_statement
 from backend.proofs.engine.returns import pack_returns, unpack_returns
 from backend.proofs.types import Breach, Claim, Limits, Matrix, Positions, Statement
+from backend.risk.engine.var import tail_mass
 from tests.circuits.example import (
     BINDING,
     CIRCUIT,
@@ -134,28 +137,34 @@ def test_the_largest_days_fit_and_lose_no_bit(circuit: str, direction: int) -> N
 
 
 def test_a_day_beyond_the_range_is_named_instead_of_proved() -> None:
-    huge = replace(MARKET, prices=((1 << 32) - 1,) * 16)
+    huge = replace(MARKET, prices=((1 << 32) - 1,) * 16, packed=pack_returns([[1_000_000] * 16] * 90))
     with pytest.raises(Invalid, match=r"day 0 .* 483,570,327 USD"):
         build_claim(BINDING, Positions(9, ((1 << 40) - 1,) * 16), huge, Limits(MOST, MOST), shape())
 
 
 @pytest.mark.parametrize("circuit", sorted(CIRCUITS))
+def test_a_circuits_parameters_are_those_of_its_source(circuit: str) -> None:
+    entry = CIRCUITS[circuit]
+    mass = tail_mass(entry["window"], Fraction(entry["confidence"]))
+    assert (entry["tail"], entry["k"]) == ([mass.numerator, mass.denominator], math.ceil(mass))
+    assert entry["pnl_bits"] == entry["limit_bits"] + 1 <= 83
+    tail = entry["tail"] if entry["expected_shortfall"] else []
+    parameters = [entry["instruments"], entry["window"], entry["k"], *tail]
+    parameters += [entry[name] for name in ("quantity_bits", "limit_bits", "pnl_bits")]
+    template = "VarEs" if entry["expected_shortfall"] else "Var"
+    source = (ROOT / "circuits" / entry["file"]).read_text()
+    assert f"component main {{public [x]}} = {template}({', '.join(map(str, parameters))});" in source
+
+
+@pytest.mark.parametrize("circuit", [*BOTH, SMALL])
 def test_the_example_inputs_satisfy_their_circuit(circuit: str) -> None:
-    if circuit not in {*BOTH, SMALL}:
-        assert CIRCUITS[circuit]["k"] == -(-CIRCUITS[circuit]["tail"][0] // CIRCUITS[circuit]["tail"][1])
-        return
     example = json.loads((ROOT / "circuits" / "inputs" / f"{circuit}.json").read_text())
-    proof = groth16py.prove(proving_key(circuit).proving, _integers(example["inputs"]))
-    assert proving_key(circuit).verify(proof, _integers(example["public_inputs"]))
-
-
-def _integers(value: object) -> object:
-    match value:
-        case dict():
-            return {name: _integers(part) for name, part in value.items()}
-        case list():
-            return [_integers(part) for part in value]
-    return int(str(value), 0)
+    signals: dict[str, object] = {
+        name: [int(part) for part in value] if isinstance(value, list) else int(value)
+        for name, value in example["inputs"].items()
+    }
+    proof = groth16py.prove(proving_key(circuit).proving, signals)
+    assert proving_key(circuit).verify(proof, [int(value) for value in example["public_inputs"]])
 
 
 def test_the_compiler_finds_no_unconstrained_signal() -> None:
