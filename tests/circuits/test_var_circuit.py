@@ -138,7 +138,7 @@ def test_the_largest_days_fit_and_lose_no_bit(circuit: str, direction: int) -> N
 
 def test_a_day_beyond_the_range_is_named_instead_of_proved() -> None:
     huge = replace(MARKET, prices=((1 << 32) - 1,) * 16, packed=pack_returns([[1_000_000] * 16] * 90))
-    with pytest.raises(Invalid, match=r"day 0 .* 483,570,327 USD"):
+    with pytest.raises(Invalid, match=r"day 0 .* 483,570,328 USD"):
         build_claim(BINDING, Positions(9, ((1 << 40) - 1,) * 16), huge, Limits(MOST, MOST), shape())
 
 

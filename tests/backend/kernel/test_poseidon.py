@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.kernel.errors import Invalid
-from backend.kernel.field import SCALAR_FIELD, limbs, to_field, to_signed
+from backend.kernel.field import limbs, to_field, to_signed
 from backend.kernel.poseidon import POSITION_DOMAIN, absorb, poseidon, position_commitment
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "poseidon.json").read_text())
@@ -40,7 +40,12 @@ def test_a_permutation_is_quick_once_the_constants_are_made() -> None:
 def test_a_commitment_changes_with_each_of_its_parts() -> None:
     universe, quantities = bytes(range(32)), [5, -5, *[0] * 14]
     commitment = position_commitment(1, universe, quantities)
-    assert commitment == absorb(POSITION_DOMAIN, [1, *limbs(universe), 5, SCALAR_FIELD - 5, *[0] * 14])
+    # Six biased quantities an element, the first one lowest
+    zero = 1 << 40
+    first = sum(value << 41 * place for place, value in enumerate([zero + 5, zero - 5, zero, zero, zero, zero]))
+    rest = sum(zero << 41 * place for place in range(6))
+    last = sum(zero << 41 * place for place in range(4))
+    assert commitment == absorb(POSITION_DOMAIN, [1, *limbs(universe), first, rest, last])
     others = {
         position_commitment(2, universe, quantities),
         position_commitment(1, universe[::-1], quantities),
@@ -49,6 +54,13 @@ def test_a_commitment_changes_with_each_of_its_parts() -> None:
     }
     assert commitment not in others
     assert len(others) == 4
+
+
+@pytest.mark.parametrize("quantity", [1 << 40, -(1 << 40)])
+def test_a_quantity_that_would_spill_into_its_neighbour_is_refused(quantity: int) -> None:
+    assert position_commitment(1, bytes(32), [abs(quantity) - 1])
+    with pytest.raises(Invalid, match="40 bits"):
+        position_commitment(1, bytes(32), [quantity])
 
 
 @given(st.integers(-(1 << 252), 1 << 252))
