@@ -9,6 +9,8 @@ prove    stdin {"inputs": {signal: number or list}, "public_inputs": [...]}
          answers {"proof": "0x.."} or {"refused": why}
 verify   stdin {"proof": "0x..", "public_inputs": [...]}; answers {"valid": true or false}
 compile  count the constraints with circom2
+count    the same, kept in FOLDER beside the key as long as the sources are the same
+measure  stdin as for prove; answers CPU seconds, peak memory and verify milliseconds (see measure.py)
 inspect  look for unconstrained signals with circom2; exit status 1 when something is unexpected
 
 Numbers are decimal strings, 0x-hex strings or JSON integers. Each line of stdout is one JSON object; lines before the
@@ -28,9 +30,10 @@ from typing import Any, TextIO
 
 import groth16py
 
-from circuits.prover import compiler, keys
+from circuits.prover import compiler, keys, measure
 
 Answer = dict[str, Any]
+COMMANDS = ("setup", "key", "prove", "verify", "compile", "count", "measure", "inspect")
 
 
 def number(value: str | int) -> int:
@@ -64,6 +67,12 @@ def prove(circuit: str, folder: Path, request: Answer, progress: keys.Progress) 
     return {"proof": "0x" + proof.hex(), "public_inputs": [hex(value) for value in public], "cpu_seconds": seconds}
 
 
+def measured(circuit: str, folder: Path, request: Answer, progress: keys.Progress) -> Answer:
+    """Measure a claim's proofs in this process."""
+    inputs: dict[str, object] = {name: numbers(value) for name, value in request["inputs"].items()}
+    return measure.measure(circuit, folder, inputs, [number(value) for value in request["public_inputs"]], progress)
+
+
 def verify(circuit: str, folder: Path, request: Answer) -> Answer:
     """Verify a proof against the circuit's key."""
     keys.load_meta(circuit, folder)
@@ -83,7 +92,7 @@ def _valid(circuit: str, folder: Path, proof: bytes, public: list[int]) -> bool:
 def main(arguments: list[str], answers: TextIO) -> int:
     """Run one command and write its answer as JSON lines."""
     parser = argparse.ArgumentParser(prog="circuits.prover", description=__doc__)
-    parser.add_argument("command", choices=("setup", "key", "prove", "verify", "compile", "inspect"))
+    parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("circuit", nargs="?", default="var_16_90")
     parser.add_argument("--folder", type=Path, default=keys.ROOT / ".refi" / "zk")
     chosen = parser.parse_args(arguments)
@@ -101,6 +110,8 @@ def main(arguments: list[str], answers: TextIO) -> int:
         "prove": lambda: prove(circuit, folder, json.load(sys.stdin), progress),
         "verify": lambda: verify(circuit, folder, json.load(sys.stdin)),
         "compile": lambda: compiler.count(circuit, folder),
+        "count": lambda: measure.count(circuit, folder, progress),
+        "measure": lambda: measured(circuit, folder, json.load(sys.stdin), progress),
         "inspect": lambda: compiler.inspect(circuit),
     }
     try:
@@ -108,6 +119,7 @@ def main(arguments: list[str], answers: TextIO) -> int:
     except (
         keys.KeyRefused,
         groth16py.SetupError,
+        groth16py.WitnessError,
         OSError,
         KeyError,
         TypeError,

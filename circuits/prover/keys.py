@@ -37,8 +37,11 @@ class KeyRefused(Exception):
 
 
 def parameters(circuit: str) -> Meta:
-    """Return a circuit's entry in circuits.json."""
+    """Return a circuit's entry in circuits.json, or that of a baseline, which is measured and never deployed."""
     sets: dict[str, Meta] = json.loads((CIRCUITS / "circuits.json").read_text())
+    baselines: dict[str, Meta] = json.loads((CIRCUITS / "baseline" / "baselines.json").read_text())
+    if circuit in baselines:
+        return baselines[circuit]
     if circuit not in sets:
         raise KeyRefused(f"no circuit {circuit}; known: {', '.join(sorted(sets))}")
     return sets[circuit]
