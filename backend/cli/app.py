@@ -123,6 +123,7 @@ def verify(
     rpc: Annotated[list[str] | None, typer.Option(help="A JSON-RPC URL; several are compared.")] = None,
     model: Annotated[Path | None, typer.Option(help="The model's .safetensors, its .json beside it.")] = None,
     returns: Annotated[Path | None, typer.Option(help="The epoch's returns file.")] = None,
+    circuit_hash: Annotated[str, typer.Option(help="The hash of the circuit that you trust; else it is told.")] = "",
     l1_output_root: Annotated[str, typer.Option(help="An L2 output root that you trust, for packs with a proof.")] = "",
     l1_rpc: Annotated[list[str] | None, typer.Option(help="A JSON-RPC URL of L1; several are compared.")] = None,
     l1_verifier: Annotated[str, typer.Option(help="The L1AnchorVerifier that you trust.")] = "",
@@ -134,7 +135,8 @@ def verify(
 
     named = trusted(Settings().deployments_dir, network, contract, chain_id, attestor)
     l1 = L1(l1_output_root, tuple(l1_rpc or ()), l1_verifier)
-    code = verify_pack(pack, named, rpc=rpc or [], model=model, returns=returns, as_json=as_json, l1=l1)
+    files = {"model": model, "returns": returns}
+    code = verify_pack(pack, named, rpc=rpc or [], **files, as_json=as_json, l1=l1, circuit_hash=circuit_hash)
     raise typer.Exit(code)
 
 

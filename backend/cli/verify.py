@@ -23,6 +23,8 @@ from backend.transparency.engine.verifier import (
     verify,
 )
 
+WORD = r"0x[0-9a-fA-F]{64}"
+
 
 @dataclass(frozen=True, slots=True)
 class Trusted:
@@ -45,7 +47,7 @@ class L1:
     verifier: str = ""
 
     def __post_init__(self) -> None:
-        if self.output_root and not re.fullmatch(r"0x[0-9a-fA-F]{64}", self.output_root):
+        if self.output_root and not re.fullmatch(WORD, self.output_root):
             raise Invalid("--l1-output-root is 0x and 64 hex digits")
         if self.verifier and not re.fullmatch(r"0x[0-9a-fA-F]{40}", self.verifier):
             raise Invalid("--l1-verifier is 0x and 40 hex digits")
@@ -87,9 +89,12 @@ def verify_pack(
     returns: Path | None,
     as_json: bool,
     l1: L1 | None = None,
+    circuit_hash: str = "",
 ) -> int:
     """Print one line a check, or one in all for what is no pack, and return the exit status."""
     l1 = l1 or L1()
+    if circuit_hash and not re.fullmatch(WORD, circuit_hash):
+        raise Invalid("--circuit-hash is 0x and 64 hex digits")
     l1_verifier = l1.verifier or named.l1_verifier
     if (l1.rpc and not l1_verifier) or (l1.verifier and not l1.rpc):
         raise Invalid("--l1-rpc and --l1-verifier belong together")
@@ -110,6 +115,7 @@ def verify_pack(
         l1_output_root=l1.output_root or None,
         l1_rpc_urls=l1.rpc,
         l1_verifier=l1_verifier,
+        circuit_hash=circuit_hash or None,
     )
     _show(report, as_json=as_json)
     return report.exit_code

@@ -3,6 +3,7 @@
 Needs Python 3.11 and `cryptography`; `py_ecc` only for the VaR proof. Usage:
 
     python verifier.py PACK [--contract ADDRESS --chain-id N] [--rpc URL]... [--model FILE] [--returns FILE] [--json]
+                       [--attestor ADDRESS] [--circuit-hash WORD] [--engine ADDRESS] [--target ADDRESS]
                        [--l1-output-root WORD] [--l1-rpc URL]... [--l1-verifier ADDRESS]
 
 Trusted: the AuditAnchor address and chain id that the user names, the RPCs' answers (all of them are compared) or the
@@ -29,7 +30,7 @@ from decimal import Decimal
 from hashlib import sha256
 from http.client import HTTPException
 from itertools import pairwise
-from math import isfinite
+from math import gcd, isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -142,6 +143,7 @@ class Named:
     l1_output_root: str | None = None
     l1_rpc_urls: tuple[str, ...] = ()
     l1_verifier: str | None = None
+    circuit_hash: str | None = None
     timeout: float = 10.0
 
 
@@ -450,9 +452,9 @@ class Rpc:
         answer = self.ask("eth_call", transaction, "latest" if block is None else hex(block))
         return answer if isinstance(answer, Reverted) else self._bytes(answer)
 
-    def read(self, to: str, data: bytes, at_least: int = 32) -> bytes:
+    def read(self, to: str, data: bytes, at_least: int = 32, block: int | None = None) -> bytes:
         """Return what a view answers, failing where there is no such contract."""
-        answer = self.call(to, data)
+        answer = self.call(to, data, block)
         if isinstance(answer, Reverted) or len(answer) < at_least:
             raise Failed(f"{to} is not the contract that it should be")
         return answer
@@ -801,7 +803,7 @@ PACK = members(
         position_commitment=WORD,
         returns_id=WORD,
         returns_cid=FREE_TEXT,
-        public_inputs=many(WORD, 10, least=10),
+        public_inputs=many(WORD, 9, least=9),
         proof=text(r"0x[0-9a-f]{512}"),
         tx_hash=WORD,
     ),
@@ -1228,29 +1230,28 @@ class Examination:
     def var_proof(self) -> str:
         """The proof holds for the policy on chain, the published returns, and this log's anchor."""
         claim = self._section("var")
-        statement = [int(value, 16) for value in claim["public_inputs"]]
+        stated = [int(value, 16) for value in claim["public_inputs"]]
         attestor = self._attestor(claim)
-        if any(value >= SCALAR_FIELD for value in statement):
+        if any(value >= SCALAR_FIELD for value in stated):
             raise Failed("a public input is above the field order")
-        if statement[0] != self._context(claim, attestor) or statement[1] != int(claim["position_commitment"], 16):
+        bound = int.from_bytes(self._attestation(claim, attestor), "big") % SCALAR_FIELD
+        if stated[:2] != [bound, int(claim["position_commitment"], 16)]:
             raise Failed("the proof is bound to something else")
-        policies = {self._policy(rpc, attestor, claim["policy_id"]) for rpc in self.chain()}
-        if len(policies) != 1:
-            raise Failed("the RPCs disagree about the policy")
-        policy = policies.pop()
-        if statement[2:4] != _limbs(policy.universe_id) or statement[6] != policy.limit:
-            raise Failed("universe or limit is not the policy's")
-        if statement[4:6] != _limbs(from_hex(claim["returns_id"])):
-            raise Failed("the proof is about other returns")
+        found = {self._policy(rpc, attestor, claim) for rpc in self.chain()}
+        if len(found) != 1:
+            raise Failed("the RPCs disagree about the policy or the returns")
+        policy, published = found.pop()
+        if stated[2:6] != [*_limbs(policy.universe_id), policy.limit, policy.es_limit]:
+            raise Failed("universe or limits are not the policy's")
+        if self.named.circuit_hash not in {None, "0x" + policy.circuit_hash.hex()}:
+            raise Failed(f"the policy's circuit is another: 0x{policy.circuit_hash.hex()}")
         if self.named.returns_path is None:
             raise Skipped("no returns file named")
-        self._require_fold(claim, policy, statement)
-        require_groth16(policy.key, from_hex(claim["proof"]), public_inputs(statement))
-        return (
-            f"VaR within {Decimal(policy.limit).scaleb(-16).normalize():f} USD, k = {policy.k} of {policy.window} days"
-        )
+        self._require_fold(claim, policy, stated)
+        require_groth16(policy.key, from_hex(claim["proof"]), public_inputs(stated))
+        return f"{policy.shown()}, circuit 0x{policy.circuit_hash.hex()}, returns {published}"
 
-    def _require_fold(self, claim: Mapping[str, Any], policy: VarPolicy, statement: Sequence[int]) -> None:
+    def _require_fold(self, claim: Mapping[str, Any], policy: VarPolicy, stated: Sequence[int]) -> None:
         content = read_file(self._returns_file(), MAX_PACK_BYTES)
         market = read_returns(content)
         _require_cid(claim["returns_cid"], content)
@@ -1260,7 +1261,7 @@ class Examination:
             raise Failed("the returns file has another size than the policy")
         if market.returns_id != from_hex(claim["returns_id"]):
             raise Failed("the returns file is not the published one")
-        if fold(market.prices, market.rows, statement[7], statement[8]) != statement[9]:
+        if fold(market.prices, market.rows, stated[6], stated[7]) != stated[8]:
             raise Failed("the fold of the returns differs: the daily losses are not those of the positions")
 
     def _returns_file(self) -> Path:
@@ -1268,23 +1269,21 @@ class Examination:
             raise Skipped("no returns file named")
         return self.named.returns_path
 
-    def _policy(self, rpc: Rpc, attestor: str, policy_id: str) -> VarPolicy:
-        answer = rpc.read(attestor, selector("policyOf(bytes32)") + word(policy_id), 9 * 32)
-        parts = [answer[at : at + 32] for at in range(0, 9 * 32, 32)]
-        numbers = [int.from_bytes(part, "big") for part in parts]
-        if not numbers[1]:
-            raise Failed("the attestor has no such policy")
-        key = rpc.read("0x" + parts[8][12:].hex(), selector("verifyingKey()"), 64)
-        length = int.from_bytes(key[32:64], "big")
-        key = key[64 : 64 + length]
-        if keccak256(key) != parts[7] or len(key) != 448 + 64 * 4:
-            raise Failed("the verifying key is not the policy's")
-        return VarPolicy(parts[0], numbers[1], numbers[2], numbers[3], numbers[4], key)
+    def _policy(self, rpc: Rpc, attestor: str, claim: Mapping[str, Any]) -> tuple[VarPolicy, str]:
+        """Return the claim's policy, and whether a second publisher signed the returns that the oracle published."""
+        content = rpc.read(attestor, selector("policyOf(bytes32)") + word(claim["policy_id"]), POLICY_BYTES)
+        policy = read_policy(content, lambda verifier: verifying_key(rpc, verifier))
+        oracle = "0x" + rpc.read(attestor, selector("ORACLE()"))[12:32].hex()
+        asked = words(policy.universe_id, claim["epoch"])
+        if rpc.read(oracle, selector("returnsIdOf(bytes32,uint64)") + asked)[:32] != from_hex(claim["returns_id"]):
+            raise Failed(f"{rpc.url}: the oracle published other returns")
+        countersigned = any(rpc.read(oracle, selector("isCountersigned(bytes32,uint64)") + asked)[:32])
+        return policy, "countersigned" if countersigned else "of one publisher"
 
-    def _context(self, claim: Mapping[str, Any], attestor: str) -> int:
-        bound = (claim["subject"], claim["epoch"], claim["policy_id"], claim["previous"])
-        content = words(self._chain_id(), attestor, *bound, self.pack["anchor"]["log_id"], claim["anchor_index"])
-        return int.from_bytes(keccak256(content), "big") % SCALAR_FIELD
+    def _attestation(self, claim: Mapping[str, Any], attestor: str) -> bytes:
+        place = (claim["subject"], claim["epoch"], claim["policy_id"], claim["previous"])
+        bound = (self._chain_id(), attestor, *place, self.pack["anchor"]["log_id"], claim["anchor_index"])
+        return attestation_id(bound, claim["position_commitment"], claim["returns_id"])
 
     def _chain_id(self) -> int:
         if self.named.chain_id is None:
@@ -1309,8 +1308,7 @@ class Examination:
         if len([e for e in self.pack["entries"] if _shows(e, same)]) > 1:
             raise Failed("two entries close the same epoch")
         attestor = self._attestor(claim)
-        context = self._context(claim, attestor)
-        expected = keccak256(words(context, claim["position_commitment"], claim["returns_id"]))
+        expected = self._attestation(claim, attestor)
         arguments = words(claim["subject"], claim["epoch"], claim["policy_id"])
         for rpc in self.chain():
             if closed[0]["index"] >= self._anchored_size(rpc, claim["anchor_index"]):
@@ -1555,16 +1553,84 @@ def read_safetensors(content: bytes) -> dict[str, tuple[list[int], tuple[float, 
 SCALAR_FIELD = 21888242871839275222246405745257275088548364400416034343698204186575808495617
 
 
+# The widths that the statement of this format has: six quantities and three checked days fit one field element.
+QUANTITY_BITS, LIMIT_BITS, PNL_BITS = 40, 82, 83
+STATEMENT_VALUES, PROOF_INPUTS = 9, 3
+POLICY_BYTES = 14 * 32
+KEY_BYTES = 448 + 64 * (PROOF_INPUTS + 1)
+
+
 @dataclass(frozen=True, slots=True)
 class VarPolicy:
-    """A policy as the attestor holds it, with the verifying key's bytes; limit in 1e-16 USD."""
+    """A policy as the attestor holds it, with the verifying key's bytes; limits in 1e-16 USD, es_limit 0: no ES."""
 
     universe_id: bytes
     instruments: int
     window: int
     k: int
+    tail: tuple[int, int]
+    bits: tuple[int, int, int]
     limit: int
+    es_limit: int
+    circuit_hash: bytes
     key: bytes
+
+    def require_sound(self) -> None:
+        """Fail unless the numbers are those of a statement that means what `shown` says."""
+        mass, parts = self.tail
+        # ceil(a/b) in integers.
+        if not mass or not parts or gcd(mass, parts) != 1 or self.k != -(-mass // parts) or self.k > self.window:
+            raise Failed(f"k = {self.k} of {self.window} days is not the tail {mass}/{parts}")
+        if self.bits != (QUANTITY_BITS, LIMIT_BITS, PNL_BITS) or not self.instruments:
+            raise Failed("the policy is that of another statement")
+        if max(self.limit, self.es_limit) >= 1 << LIMIT_BITS:
+            raise Failed("a limit is out of range")
+
+    def shown(self) -> str:
+        """Say what a proof under this policy shows."""
+        bounds = f"VaR within {dollars(self.limit)} USD"
+        if self.es_limit:
+            bounds += f" and ES within {dollars(self.es_limit)} USD"
+        return f"{bounds}, k = {self.k} of {self.window} days, {self.instruments} instruments"
+
+
+def read_policy(content: bytes, key_of: Callable[[str], bytes]) -> VarPolicy:
+    """Return the policy in policyOf's words with its verifier's key; fail where it is none, or not a sound one."""
+    parts = [content[at : at + 32] for at in range(0, POLICY_BYTES, 32)]
+    instruments, window, k, mass, denominator, quantity, limit_bits, pnl, limit, es_limit = (
+        int.from_bytes(part, "big") for part in parts[2:12]
+    )
+    if not any(parts[1]):
+        raise Failed("the attestor has no such policy")
+    key = key_of("0x" + parts[1][12:].hex())
+    if keccak256(key) != parts[13] or len(key) != KEY_BYTES:
+        raise Failed("the verifying key is not the policy's")
+    bits = (quantity, limit_bits, pnl)
+    policy = VarPolicy(
+        parts[0], instruments, window, k, (mass, denominator), bits, limit, es_limit, circuit_hash=parts[12], key=key
+    )
+    policy.require_sound()
+    return policy
+
+
+def verifying_key(rpc: Rpc, verifier: str, block: int | None = None) -> bytes:
+    """Return the packed key that a verifier contract holds."""
+    answer = rpc.read(verifier, selector("verifyingKey()"), 64, block)
+    return answer[64 : 64 + int.from_bytes(answer[32:64], "big")]
+
+
+def dollars(units: int) -> str:
+    """Write units of 1e-16 USD in plain notation."""
+    return f"{Decimal(units).scaleb(-16).normalize():f}"
+
+
+def attestation_id(bound: Sequence[int | str | bytes], commitment: str | bytes, returns_id: str | bytes) -> bytes:
+    """Return an attestation's id: keccak256 of the context in the field, the commitment and the returns' id.
+
+    `bound`: chain id, attestor, subject, epoch, policy id, previous attestation, log id, anchor index.
+    """
+    context = int.from_bytes(keccak256(words(*bound)), "big") % SCALAR_FIELD
+    return keccak256(words(context, commitment, returns_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -1586,17 +1652,24 @@ def read_returns(content: bytes) -> Market:
     units = [scaled(price, 4) for price in data["prices"]]
     width = len(units)
     packed = decode_base64url(data["returns"], len(data["returns"]) * 3 // 4)
-    if data["v"] != 1 or len(data["universe"]) != width or len(packed) % (3 * width):
+    if data["v"] != 1 or len(data["universe"]) != width:
         raise Failed("the returns file is malformed")
     if not all(0 <= unit < 2**32 for unit in units):
         raise Failed("a price is out of range")
     universe = b"".join(ticker.encode("ascii").ljust(32, b"\0") for ticker in data["universe"])
-    universe_id = keccak256(words(32, width) + universe)
-    listed = words(width, *units)
-    head = words(universe_id, data["epoch"], 128, 128 + len(listed))
+    return market(keccak256(words(32, width) + universe), data["epoch"], units, packed)
+
+
+def market(universe_id: bytes, epoch: int, prices: list[int], packed: bytes) -> Market:
+    """Return a matrix with its rows and its id."""
+    width = len(prices)
+    if not width or not packed or len(packed) % (3 * width):
+        raise Failed("the returns have another width than the prices")
+    listed = words(width, *prices)
+    head = words(universe_id, epoch, 128, 128 + len(listed))
     cells = [int.from_bytes(packed[at : at + 3], "big", signed=True) for at in range(0, len(packed), 3)]
     rows = [cells[at : at + width] for at in range(0, len(cells), width)]
-    return Market(universe_id, data["epoch"], units, rows, keccak256(head + listed + tail(packed)))
+    return Market(universe_id, epoch, prices, rows, keccak256(head + listed + tail(packed)))
 
 
 def fold(prices: Sequence[int], rows: Sequence[Sequence[int]], r: int, z: int) -> int:
@@ -1618,7 +1691,7 @@ def polynomial(coefficients: Sequence[int], at: int) -> int:
 def public_inputs(statement: Sequence[int]) -> tuple[int, int, int]:
     """Return (z, y, x): x = keccak256 of the statement's words in the field, y = its polynomial at x."""
     x = int.from_bytes(keccak256(words(*statement)), "big") % SCALAR_FIELD
-    return statement[8], polynomial(statement, x), x
+    return statement[7], polynomial(statement, x), x
 
 
 def _limbs(content: bytes) -> list[int]:
@@ -1713,6 +1786,7 @@ def verify(
     l1_output_root: str | None = None,
     l1_rpc_urls: Sequence[str] = (),
     l1_verifier: str | None = None,
+    circuit_hash: str | None = None,
     timeout: float = 10.0,
 ) -> Report:
     """Examine a pack; addresses and output root are what the user trusts, the timeout is in seconds a request."""
@@ -1728,6 +1802,7 @@ def verify(
         l1_output_root=_lower(l1_output_root),
         l1_rpc_urls=tuple(l1_rpc_urls),
         l1_verifier=_lower(l1_verifier),
+        circuit_hash=_lower(circuit_hash),
         timeout=timeout,
     )
     return examine(pack_bytes, named)
@@ -1801,7 +1876,7 @@ def _address(value: str) -> str:
 
 def _word(value: str) -> str:
     if not re.fullmatch(r"0x[0-9a-fA-F]{64}", value):
-        raise argparse.ArgumentTypeError("an output root is 0x and 64 hex digits")
+        raise argparse.ArgumentTypeError("a hash is 0x and 64 hex digits")
     return value.lower()
 
 
@@ -1812,7 +1887,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("pack", type=Path, metavar="PACK")
     for name in ("contract", "attestor", "engine", "target", "l1-verifier"):
         parser.add_argument(f"--{name}", type=_address, metavar="ADDRESS")
-    parser.add_argument("--l1-output-root", type=_word, metavar="WORD")
+    for name in ("circuit-hash", "l1-output-root"):
+        parser.add_argument(f"--{name}", type=_word, metavar="WORD")
     parser.add_argument("--l1-rpc", action="append", default=[], metavar="URL")
     parser.add_argument("--chain-id", type=int, metavar="N")
     parser.add_argument("--rpc", action="append", default=[], metavar="URL")
@@ -1848,6 +1924,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         l1_output_root=options.l1_output_root,
         l1_rpc_urls=options.l1_rpc,
         l1_verifier=options.l1_verifier,
+        circuit_hash=options.circuit_hash,
         timeout=options.timeout,
     )
     output = json.dumps(report_json(report), indent=1) if options.json else "\n".join(report_lines(report))
