@@ -2,36 +2,47 @@
 pragma solidity 0.8.37;
 
 /// @title IVarAttestor
-/// @notice Accepts a proof that committed positions keep their Value-at-Risk under a policy's limit, and chains it to the
-/// subject's attestation before it.
+/// @notice Accepts a proof that committed positions keep their Value-at-Risk (and expected shortfall) under a policy's
+/// limits, and chains it to the subject's attestation before it.
 /// @dev The circuit leaves one equation to the verifier: e = sum_n z^n price_n sum_w r^w R[w][n] (mod the scalar field)
-/// over the published matrix. A Groth16 proof alone shows nothing; `attest` is the one entry point that checks both.
+/// over the published matrix. A Groth16 proof alone shows nothing; `attest` is the one entry point: it computes e itself
+/// and puts it into the statement that the proof must be about, so that a wrong fold is a rejected proof.
 /// Owner: defines policies (once each) and names the attesters of a log. Attester: submits claims.
 /// To stop it: take the attesters' role away. See circuits/README.md for the statement.
 interface IVarAttestor {
     /// @notice Everything a prover must not choose. Immutable once defined.
     /// @param universeId keccak256(abi.encode(bytes32[] instruments)), registered at the returns oracle
-    /// @param instruments N
+    /// @param verifier the Groth16 verifier
+    /// @param instruments N, a multiple of 4
     /// @param window W, days
     /// @param k ceil(W(1-c)): at most k-1 losses exceed the limit
-    /// @param limit VaR limit, scale 1e-16 USD, below 2^100
-    /// @param esLimit expected-shortfall limit; zero: not attested (the circuits at hand prove none)
+    /// @param tailNumerator a of the tail mass W(1-c) = a/b
+    /// @param tailDenominator b of the tail mass
+    /// @param quantityBits the circuit's bits of a quantity's magnitude (scale 1e-6), at most 40
+    /// @param limitBits the circuit's bits of a limit
+    /// @param pnlBits the circuit's bits of a checked day, at most 83
+    /// @param limit VaR limit, scale 1e-16 USD, below 2^limitBits
+    /// @param esLimit expected-shortfall limit, in the same unit; zero: not attested
     /// @param circuitHash SHA-256 over the circuit's sources, as circuits/README.md says
     /// @param verificationKeyHash keccak256 of `verifier.verifyingKey()`
-    /// @param verifier the Groth16 verifier
     struct Policy {
         bytes32 universeId;
+        address verifier;
         uint16 instruments;
         uint16 window;
         uint16 k;
-        uint256 limit;
-        uint256 esLimit;
+        uint16 tailNumerator;
+        uint8 tailDenominator;
+        uint8 quantityBits;
+        uint8 limitBits;
+        uint8 pnlBits;
+        uint128 limit;
+        uint128 esLimit;
         bytes32 circuitHash;
         bytes32 verificationKeyHash;
-        address verifier;
     }
 
-    /// @notice What a submitter claims; r, z and e come out of the circuit.
+    /// @notice What a submitter claims; r and z come out of the circuit.
     /// @param subject the wallet whose positions are committed
     /// @param epoch UTC day number
     /// @param policyId the policy to hold
@@ -40,7 +51,6 @@ interface IVarAttestor {
     /// @param positionCommitment Poseidon commitment of the subject's `epoch.closed` record
     /// @param r the challenge over positions and daily P&L
     /// @param z the challenge over the column evaluations
-    /// @param e the folded column evaluations
     struct Claim {
         address subject;
         uint64 epoch;
@@ -50,7 +60,6 @@ interface IVarAttestor {
         uint256 positionCommitment;
         uint256 r;
         uint256 z;
-        uint256 e;
     }
 
     /// @notice A policy was defined.
@@ -74,8 +83,9 @@ interface IVarAttestor {
     error PolicyExists(bytes32 policyId);
     error PolicyUnknown(bytes32 policyId);
     error PolicyShape(uint256 instruments, uint256 window, uint256 k);
-    error LimitOutOfRange(uint256 limit);
-    error EsNotAttested(uint256 esLimit);
+    error PolicyTail(uint256 k, uint256 tailNumerator, uint256 tailDenominator);
+    error PolicyWidths(uint256 quantityBits, uint256 limitBits, uint256 pnlBits);
+    error LimitOutOfRange(uint256 limit, uint256 limitBits);
     error UniverseShapeMismatch(bytes32 universeId, uint256 instruments, uint256 window);
     error VerificationKeyMismatch(bytes32 expected, bytes32 given);
     error AnchorUnknown(bytes32 logId, uint256 anchorIndex, uint256 anchorCount);
@@ -85,12 +95,11 @@ interface IVarAttestor {
     error PriceCount(uint256 expected, uint256 given);
     error ReturnsLength(uint256 expected, uint256 given);
     error FieldOverflow(uint256 value);
-    error FoldMismatch(uint256 expected, uint256 given);
     error ProofRejected();
 
     /// @notice Define a policy, once. Owner only.
-    /// @dev The verifier's key fixes N, W and k; a key does not show them, so that the owner must take instruments, window
-    /// and k from the circuit that `circuitHash` names: in a shorter window the circuit's k hides a larger share of days.
+    /// @dev The verifier's key fixes N, W, a/b and the bit widths; a key does not show them, so that the owner must take them
+    /// from the circuit that `circuitHash` names: in a shorter window the circuit's k hides a larger share of days.
     function definePolicy(bytes32 policyId, Policy calldata policy) external;
 
     /// @notice Name or remove an attester of a log. Owner only.
@@ -99,6 +108,9 @@ interface IVarAttestor {
     function setAttester(bytes32 logId, address attester, bool allowed) external;
 
     /// @notice Check a claim whole: role, anchor, matrix, fold and proof; store and chain it. The log's attesters only.
+    /// @dev The proof's statement, nine field elements: attestation id mod the field, position commitment, universe id
+    /// (high and low 128 bits), limit, esLimit, r, z, e. Its public inputs: (z, y, x), x = keccak256 of the nine mod the
+    /// field, y = sum_i statement[i] x^i.
     /// @param prices the published closing prices
     /// @param returns_ the published packed returns
     /// @param proof A.x A.y B.x1 B.x0 B.y1 B.y0 C.x C.y (EIP-197 order)

@@ -10,8 +10,14 @@ contract ReturnsOracle is IReturnsOracle, Ownable {
     uint256 private constant PRICE_LIMIT = 1 << 32;
     uint256 private constant RETURN_BYTES = 3;
 
+    struct Matrix {
+        bytes32 returnsId;
+        address publisher;
+        bool countersigned;
+    }
+
     mapping(bytes32 universeId => Universe universe) private _universes;
-    mapping(bytes32 universeId => mapping(uint64 epoch => bytes32 returnsId)) private _returnsIds;
+    mapping(bytes32 universeId => mapping(uint64 epoch => Matrix matrix)) private _matrices;
     /// @inheritdoc IReturnsOracle
     mapping(address publisher => bool allowed) public isPublisher;
 
@@ -44,7 +50,8 @@ contract ReturnsOracle is IReturnsOracle, Ownable {
         if (!isPublisher[msg.sender]) revert NotPublisher(msg.sender);
         Universe memory universe = _universes[universeId];
         if (universe.window == 0) revert UniverseUnknown(universeId);
-        bytes32 published = _returnsIds[universeId][epoch];
+        Matrix storage matrix = _matrices[universeId][epoch];
+        bytes32 published = matrix.returnsId;
         if (published != 0) revert AlreadyPublished(universeId, epoch, published);
         if (prices.length != universe.instruments) revert PriceCount(universe.instruments, prices.length);
         uint256 length = RETURN_BYTES * universe.instruments * universe.window;
@@ -54,13 +61,37 @@ contract ReturnsOracle is IReturnsOracle, Ownable {
             if (prices[i] == 0 || prices[i] >= PRICE_LIMIT) revert PriceOutOfRange(i, prices[i]);
         }
         returnsId = keccak256(abi.encode(universeId, epoch, prices, returns_));
-        _returnsIds[universeId][epoch] = returnsId;
+        matrix.returnsId = returnsId;
+        matrix.publisher = msg.sender;
         emit Published(universeId, epoch, returnsId, msg.sender);
     }
 
     /// @inheritdoc IReturnsOracle
+    function countersign(bytes32 universeId, uint64 epoch, bytes32 returnsId) external {
+        if (!isPublisher[msg.sender]) revert NotPublisher(msg.sender);
+        Matrix storage matrix = _matrices[universeId][epoch];
+        bytes32 published = matrix.returnsId;
+        if (published == 0) revert NotPublished(universeId, epoch);
+        if (published != returnsId) revert OtherPublished(published, returnsId);
+        if (matrix.publisher == msg.sender) revert OwnMatrix(msg.sender);
+        if (matrix.countersigned) revert AlreadyCountersigned(universeId, epoch);
+        matrix.countersigned = true;
+        emit Countersigned(universeId, epoch, returnsId, msg.sender);
+    }
+
+    /// @inheritdoc IReturnsOracle
     function returnsIdOf(bytes32 universeId, uint64 epoch) external view returns (bytes32) {
-        return _returnsIds[universeId][epoch];
+        return _matrices[universeId][epoch].returnsId;
+    }
+
+    /// @inheritdoc IReturnsOracle
+    function publisherOf(bytes32 universeId, uint64 epoch) external view returns (address) {
+        return _matrices[universeId][epoch].publisher;
+    }
+
+    /// @inheritdoc IReturnsOracle
+    function isCountersigned(bytes32 universeId, uint64 epoch) external view returns (bool) {
+        return _matrices[universeId][epoch].countersigned;
     }
 
     /// @inheritdoc IReturnsOracle

@@ -11,17 +11,23 @@ import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 /// @title VarAttestor
 /// @dev Specification, roles and how to stop it: IVarAttestor.
 contract VarAttestor is IVarAttestor, Ownable {
-    uint256 private constant LIMIT_BOUND = 1 << 100; // what the circuits' limit holds
+    uint256 private constant INSTRUMENTS_STEP = 4; // the fold takes them four at a time
+    uint256 private constant QUANTITY_BITS_MAX = 40;
+    uint256 private constant PNL_BITS_MAX = 83; // the circuits pack three days, each with its flag, into a field element
     uint256 private constant RETURN_BYTES = 3;
-    uint256 private constant STATEMENT_WORDS = 10;
+    uint256 private constant STATEMENT_WORDS = 9;
+
+    /// @dev A subject's attestations under one policy; `next` is the newest epoch plus one, zero before the first.
+    struct Chain {
+        uint256 next;
+        mapping(uint256 epoch => bytes32 attestationId) attestations;
+    }
 
     IReturnsOracle public immutable ORACLE;
     IAuditAnchor public immutable ANCHOR;
 
     mapping(bytes32 policyId => Policy policy) private _policies;
-    mapping(address subject => mapping(bytes32 policyId => uint64 epoch)) private _latestEpochs;
-    mapping(address subject => mapping(bytes32 policyId => mapping(uint64 epoch => bytes32 attestationId))) private
-        _attestations;
+    mapping(address subject => mapping(bytes32 policyId => Chain chain)) private _chains;
     /// @inheritdoc IVarAttestor
     mapping(bytes32 logId => mapping(address attester => bool allowed)) public isAttester;
 
@@ -33,12 +39,7 @@ contract VarAttestor is IVarAttestor, Ownable {
     /// @inheritdoc IVarAttestor
     function definePolicy(bytes32 policyId, Policy calldata policy) external onlyOwner {
         if (_policies[policyId].verifier != address(0)) revert PolicyExists(policyId);
-        // The fold takes instruments four at a time
-        if (policy.instruments == 0 || policy.instruments % 4 != 0 || policy.k == 0 || policy.k > policy.window) {
-            revert PolicyShape(policy.instruments, policy.window, policy.k);
-        }
-        if (policy.limit >= LIMIT_BOUND) revert LimitOutOfRange(policy.limit);
-        if (policy.esLimit != 0) revert EsNotAttested(policy.esLimit);
+        _requireSound(policy);
         IReturnsOracle.Universe memory universe = ORACLE.universeOf(policy.universeId);
         if (universe.instruments != policy.instruments || universe.window != policy.window) {
             revert UniverseShapeMismatch(policy.universeId, universe.instruments, universe.window);
@@ -65,15 +66,10 @@ contract VarAttestor is IVarAttestor, Ownable {
         if (policy.verifier == address(0)) revert PolicyUnknown(claim.policyId);
         uint256 anchors = ANCHOR.anchorCount(claim.logId);
         if (claim.anchorIndex >= anchors) revert AnchorUnknown(claim.logId, claim.anchorIndex, anchors);
-        bytes32 previous = _advance(claim);
         bytes32 returnsId = _matrixId(policy, claim.epoch, prices, returns_);
-        _checkFold(claim, prices, returns_);
-
-        uint256 context = _contextOf(claim, previous);
-        attestationId = keccak256(abi.encode(context, claim.positionCommitment, returnsId));
-        _attestations[claim.subject][claim.policyId][claim.epoch] = attestationId;
-        _announce(claim, attestationId, previous, returnsId);
-        uint256[] memory inputs = _publicInputs(claim, context, policy.universeId, returnsId, policy.limit);
+        attestationId = _chain(claim, returnsId);
+        uint256 e = _fold(claim, prices, returns_);
+        uint256[] memory inputs = _publicInputs(claim, policy, attestationId, e);
         if (!IGroth16Verifier(policy.verifier).verifyProof(proof, inputs)) revert ProofRejected();
     }
 
@@ -84,12 +80,12 @@ contract VarAttestor is IVarAttestor, Ownable {
 
     /// @inheritdoc IVarAttestor
     function latestOf(address subject, bytes32 policyId) external view returns (bytes32) {
-        return _attestations[subject][policyId][_latestEpochs[subject][policyId]];
+        return _latest(_chains[subject][policyId]);
     }
 
     /// @inheritdoc IVarAttestor
     function attestationAt(address subject, uint64 epoch, bytes32 policyId) external view returns (bytes32) {
-        return _attestations[subject][policyId][epoch];
+        return _chains[subject][policyId].attestations[epoch];
     }
 
     /// @inheritdoc IVarAttestor
@@ -107,7 +103,18 @@ contract VarAttestor is IVarAttestor, Ownable {
         return uint256(keccak256(bound)) % ReturnsFold.SCALAR_FIELD;
     }
 
-    function _announce(Claim calldata claim, bytes32 attestationId, bytes32 previous, bytes32 returnsId) private {
+    /// @dev Epochs only rise, so (subject, epoch, policy) is used once; a proof's own hash would not do: (-A, -B, C) verifies.
+    function _chain(Claim calldata claim, bytes32 returnsId) private returns (bytes32 attestationId) {
+        Chain storage chain = _chains[claim.subject][claim.policyId];
+        uint256 next = chain.next;
+        // forge-lint: disable-next-line(unsafe-typecast)
+        if (claim.epoch < next) revert EpochNotAfter(uint64(next - 1), claim.epoch);
+        bytes32 previous = _latest(chain);
+        uint256 context =
+            contextOf(claim.subject, claim.epoch, claim.policyId, previous, claim.logId, claim.anchorIndex);
+        attestationId = keccak256(abi.encode(context, claim.positionCommitment, returnsId));
+        chain.next = uint256(claim.epoch) + 1;
+        chain.attestations[claim.epoch] = attestationId;
         emit Attested(
             claim.subject,
             claim.epoch,
@@ -121,16 +128,9 @@ contract VarAttestor is IVarAttestor, Ownable {
         );
     }
 
-    function _contextOf(Claim calldata claim, bytes32 previous) private view returns (uint256) {
-        return contextOf(claim.subject, claim.epoch, claim.policyId, previous, claim.logId, claim.anchorIndex);
-    }
-
-    /// @dev Epochs only rise, so (subject, epoch, policy) is used once; a proof's own hash would not do: (-A, -B, C) verifies.
-    function _advance(Claim calldata claim) private returns (bytes32 previous) {
-        uint64 latest = _latestEpochs[claim.subject][claim.policyId];
-        previous = _attestations[claim.subject][claim.policyId][latest];
-        if (previous != 0 && claim.epoch <= latest) revert EpochNotAfter(latest, claim.epoch);
-        _latestEpochs[claim.subject][claim.policyId] = claim.epoch;
+    function _latest(Chain storage chain) private view returns (bytes32) {
+        uint256 next = chain.next;
+        return next == 0 ? bytes32(0) : chain.attestations[next - 1];
     }
 
     /// @dev The id of the calldata that is folded must be the published one.
@@ -150,35 +150,23 @@ contract VarAttestor is IVarAttestor, Ownable {
         if (published != returnsId) revert ReturnsIdMismatch(published, returnsId);
     }
 
-    function _checkFold(Claim calldata claim, uint256[] calldata prices, bytes calldata returns_) private pure {
-        _inField(claim.positionCommitment);
-        _inField(claim.r);
-        _inField(claim.z);
-        uint256 e = ReturnsFold.fold(prices, returns_, claim.r, claim.z);
-        if (e != claim.e) revert FoldMismatch(e, claim.e);
-    }
-
-    function _inField(uint256 value) private pure {
-        if (value >= ReturnsFold.SCALAR_FIELD) revert FieldOverflow(value);
-    }
-
     /// @dev (z, y, x) with x the hash of the statement and y its polynomial at x: circuits/README.md, family 8.
-    function _publicInputs(Claim calldata claim, uint256 context, bytes32 universeId, bytes32 returnsId, uint256 limit)
+    function _publicInputs(Claim calldata claim, Policy storage policy, bytes32 attestationId, uint256 e)
         private
-        pure
+        view
         returns (uint256[] memory inputs)
     {
+        uint256 universe = uint256(policy.universeId);
         uint256[STATEMENT_WORDS] memory statement = [
-            context,
+            uint256(attestationId) % ReturnsFold.SCALAR_FIELD,
             claim.positionCommitment,
-            uint256(universeId) >> 128,
-            uint256(uint128(uint256(universeId))),
-            uint256(returnsId) >> 128,
-            uint256(uint128(uint256(returnsId))),
-            limit,
+            universe >> 128,
+            uint256(uint128(universe)),
+            policy.limit,
+            policy.esLimit,
             claim.r,
             claim.z,
-            claim.e
+            e
         ];
         uint256 x = uint256(keccak256(abi.encode(statement))) % ReturnsFold.SCALAR_FIELD;
         uint256 y = 0;
@@ -189,5 +177,39 @@ contract VarAttestor is IVarAttestor, Ownable {
         inputs[0] = claim.z;
         inputs[1] = y;
         inputs[2] = x;
+    }
+
+    function _fold(Claim calldata claim, uint256[] calldata prices, bytes calldata returns_)
+        private
+        pure
+        returns (uint256)
+    {
+        _requireInField(claim.positionCommitment);
+        _requireInField(claim.r);
+        _requireInField(claim.z);
+        return ReturnsFold.fold(prices, returns_, claim.r, claim.z);
+    }
+
+    function _requireInField(uint256 value) private pure {
+        if (value >= ReturnsFold.SCALAR_FIELD) revert FieldOverflow(value);
+    }
+
+    /// @dev What the circuits' soundness counts on: circuits/README.md.
+    function _requireSound(Policy calldata policy) private pure {
+        uint256 k = policy.k;
+        if (policy.instruments == 0 || policy.instruments % INSTRUMENTS_STEP != 0 || k == 0 || k > policy.window) {
+            revert PolicyShape(policy.instruments, policy.window, k);
+        }
+        uint256 a = policy.tailNumerator;
+        uint256 b = policy.tailDenominator;
+        if (b == 0 || k != (a + b - 1) / b) revert PolicyTail(k, a, b);
+        uint256 limitBits = policy.limitBits;
+        uint256 pnlBits = policy.pnlBits;
+        if (
+            policy.quantityBits == 0 || policy.quantityBits > QUANTITY_BITS_MAX || limitBits >= pnlBits
+                || pnlBits > PNL_BITS_MAX
+        ) revert PolicyWidths(policy.quantityBits, limitBits, pnlBits);
+        if (policy.limit >> limitBits != 0) revert LimitOutOfRange(policy.limit, limitBits);
+        if (policy.esLimit >> limitBits != 0) revert LimitOutOfRange(policy.esLimit, limitBits);
     }
 }
