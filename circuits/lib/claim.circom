@@ -43,7 +43,8 @@ template Claim(N, W, QB, PB) {
 
     // Family 6: r is a hash of what the attestation is about, of q (through the commitment), of the bounds and of p
     // (through days, three an element); z continues the same transcript over c. Sound: q and p are fixed before r is known,
-    // c before z (Fiat-Shamir).
+    // c before z (Fiat-Shamir). r is published and everything else in it is public or follows from a guess of q: the salt
+    // keeps it from confirming one. commitment + salt binds as the commitment does.
     component packed = Pack(W, PB + 1, 3);
     for (var w = 0; w < W; w++) {
         packed.in[w] <== days[w];
@@ -51,7 +52,7 @@ template Claim(N, W, QB, PB) {
     var SIZE = (W + 2) \ 3;
     component challenge = Absorb(2 + SIZE);
     challenge.capacity <== attestation;
-    challenge.in[0] <== position.commitment;
+    challenge.in[0] <== position.commitment + salt;
     challenge.in[1] <== bounds;
     for (var i = 0; i < SIZE; i++) {
         challenge.in[2 + i] <== packed.out[i];

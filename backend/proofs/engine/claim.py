@@ -130,7 +130,9 @@ def assemble(
         commitment = position_commitment(positions.salt, matrix.universe_id, positions.quantities)
     attestation = bytes_to_field(attestation_id(context(binding), commitment, returns_id(matrix)))
     bounds, days = _bounds_and_days(limits, shape, pnl, witness)
-    r = absorb(attestation, (commitment, bounds, *pack(days, shape.pnl_bits + 1, DAYS_AN_ELEMENT)))
+    # Without the salt in it, r would confirm a guess of the positions
+    opening = commitment + positions.salt
+    r = absorb(attestation, (opening, bounds, *pack(days, shape.pnl_bits + 1, DAYS_AN_ELEMENT)))
     c = columns(matrix.prices, unpack_returns(matrix.packed, len(matrix.prices)), r)
     z = absorb(r, c)
     universe = limbs(matrix.universe_id)
