@@ -177,6 +177,31 @@ def audit_log(
     raise typer.Exit(examine(folder, api, log_key, names, as_json=as_json))
 
 
+@audit.command("var")
+def audit_var(
+    subject: Address,
+    rpc: Rpcs = None,
+    network: Network = "",
+    contract: Contract = "",
+    chain_id: ChainId = 0,
+    attestor: Annotated[str, typer.Option(help="The VarAttestor that you trust.")] = "",
+    policy: Annotated[str, typer.Option(help="One policy's id; else every policy that attestations are under.")] = "",
+    circuit_hash: Annotated[str, typer.Option(help="The hash of the circuit that you trust; else it is told.")] = "",
+    log_key: Annotated[str, typer.Option(help="The verifier key of the log that you trust; else its id is told.")] = "",
+    api: Annotated[str, typer.Option(help="A platform that is asked why epochs were skipped.")] = "",
+    packs: Annotated[Path | None, typer.Option(help="A folder of evidence packs, each checked too.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Verify a wallet's chain of VaR attestations from the chain alone: links, returns, folds, proofs, gaps."""
+    from backend.cli.audit.access import Names
+    from backend.cli.audit.var import Asked
+    from backend.cli.audit.var import audit_var as examine
+
+    names = Names(network, contract, chain_id, tuple(rpc or ()), attestor)
+    asked = Asked(subject.lower(), names, policy.lower(), circuit_hash.lower(), log_key, api, packs)
+    raise typer.Exit(examine(asked, as_json=as_json))
+
+
 @agent.command("train")
 def agent_train(
     out: Annotated[Path, typer.Option(help="Folder for the model's files.")],

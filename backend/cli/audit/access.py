@@ -39,10 +39,11 @@ class Names:
     contract: str = ""
     chain_id: int = 0
     rpc: tuple[str, ...] = ()
+    attestor: str = ""
 
     def trusted(self) -> Trusted:
         """Return the addresses."""
-        return trusted(Settings().deployments_dir, self.network, self.contract, self.chain_id, "")
+        return trusted(Settings().deployments_dir, self.network, self.contract, self.chain_id, self.attestor)
 
 
 def running_platform(api: str) -> str:

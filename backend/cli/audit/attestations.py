@@ -1,0 +1,199 @@
+"""What the chain tells of a wallet's VaR attestations: read from every RPC as of one block, and compared."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from backend.cli.verify import Trusted
+from backend.kernel.errors import Conflict, Invalid, Unavailable
+from backend.transparency.engine.attestations import (
+    ANCHORED,
+    ATTESTED,
+    POLICY_DEFINED,
+    PUBLISHED,
+    Attestation,
+    Event,
+    Told,
+)
+from backend.transparency.engine.verifier import POLICY_BYTES, Failed, Rpc, Unreachable, selector, verifying_key, words
+
+SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attestor:
+    """The attestor that the user names, on the chain that they name."""
+
+    address: str
+    anchor: str
+    chain_id: int
+
+    @classmethod
+    def of(cls, named: Trusted) -> "Attestor":
+        """Return what is named; all of it is needed."""
+        if named.contract is None or named.chain_id is None or named.attestor is None:
+            raise Invalid("name --network, or --contract, --chain-id and --attestor")
+        return cls(named.attestor.lower(), named.contract.lower(), named.chain_id)
+
+
+class Chain:
+    """Several RPCs that must tell the same, as of the newest block that all of them have."""
+
+    def __init__(self, attestor: Attestor, urls: Sequence[str]) -> None:
+        if not urls:
+            raise Invalid("name a chain to ask: --rpc URL")
+        self.attestor = attestor
+        self._urls = tuple(urls)
+        with _asking():
+            self._rpcs = [Rpc(url, SECONDS) for url in urls]
+            for rpc in self._rpcs:
+                if rpc.quantity("eth_chainId") != attestor.chain_id:
+                    raise Unavailable(f"{rpc.url} is on another chain")
+            self.block = min(rpc.quantity("eth_blockNumber") for rpc in self._rpcs)
+
+    def policies(self, subject: str) -> list[bytes]:
+        """Return the policies that some RPC tells an attestation of the wallet under, or a latest one."""
+        found: set[bytes] = set()
+        for teller in self._tellers():
+            found |= teller.policies(subject)
+        return sorted(found)
+
+    def told(self, subject: str, policy_id: bytes) -> Told:
+        """Return what all RPCs tell alike; raise Conflict where they do not, or tell of another contract."""
+        answers = [teller.told(subject, policy_id) for teller in self._tellers()]
+        for url, answer in zip(self._urls, answers, strict=True):
+            if answer != answers[0]:
+                raise Conflict(f"{self._urls[0]} and {url} tell two things of the wallet")
+        return answers[0]
+
+    def _tellers(self) -> list["Teller"]:
+        return [Teller(rpc, self.attestor, self.block) for rpc in self._rpcs]
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """One RPC as of one block."""
+
+    rpc: Rpc
+    attestor: Attestor
+    block: int
+
+    def policies(self, subject: str) -> set[bytes]:
+        """Return the policies under which the wallet has attestations."""
+        with _asking():
+            attested = self._events(self.attestor.address, ATTESTED, [words(subject)], 4)
+            defined = {event.topics[1] for event in self._events(self.attestor.address, POLICY_DEFINED, [], 2)}
+            held = {policy for policy in defined if any(self._latest(subject, policy))}
+            return held | {event.topics[3] for event in attested}
+
+    def told(self, subject: str, policy_id: bytes) -> Told:
+        """Return all that is needed to check the wallet's attestations under a policy."""
+        with _asking():
+            return self._told(subject, policy_id)
+
+    def _told(self, subject: str, policy_id: bytes) -> Told:
+        attestor = self.attestor.address
+        if self._address(attestor, "ANCHOR()") != self.attestor.anchor:
+            raise Failed(f"{attestor} attests to the anchors of another contract")
+        policy = self._view(attestor, "policyOf(bytes32)", policy_id, least=POLICY_BYTES)[:POLICY_BYTES]
+        verifier = "0x" + policy[44:64].hex()
+        if not any(policy[44:64]):
+            raise Failed("the attestor has no such policy")
+        oracle, universe = self._address(attestor, "ORACLE()"), policy[:32]
+        attested = self._events(attestor, ATTESTED, [words(subject), None, policy_id], 4)
+        published = self._events(oracle, PUBLISHED, [universe], 4)
+        made = [Attestation.of(event) for event in attested]
+        anchors = {(one.log_id, one.anchor_index) for one in made}
+        anchored = [self._events(self.attestor.anchor, ANCHORED, [log_id], 3) for log_id in {log for log, _ in anchors}]
+        epochs = sorted({int.from_bytes(event.topics[2]) for event in published} | {one.epoch for one in made})
+        return Told(
+            policy=policy,
+            key=verifying_key(self.rpc, verifier, self.block),
+            latest=self._latest(subject, policy_id),
+            attested=attested,
+            defined=self._events(attestor, POLICY_DEFINED, [policy_id], 2),
+            published=published,
+            anchored=tuple(event for events in anchored for event in events),
+            at={epoch: self._at(subject, epoch, policy_id) for epoch in epochs},
+            returns={epoch: self._view(oracle, "returnsIdOf(bytes32,uint64)", universe, epoch) for epoch in epochs},
+            countersigned=frozenset(
+                epoch for epoch in epochs if any(self._view(oracle, "isCountersigned(bytes32,uint64)", universe, epoch))
+            ),
+            anchors={place: self._view(self.attestor.anchor, "anchorAt(bytes32,uint256)", *place) for place in anchors},
+            inputs={one.event.tx_hash: self._input(one.event.tx_hash) for one in made},
+        )
+
+    def _latest(self, subject: str, policy_id: bytes) -> bytes:
+        return self._view(self.attestor.address, "latestOf(address,bytes32)", subject, policy_id)
+
+    def _at(self, subject: str, epoch: int, policy_id: bytes) -> bytes:
+        return self._view(self.attestor.address, "attestationAt(address,uint64,bytes32)", subject, epoch, policy_id)
+
+    def _view(self, to: str, signature: str, *arguments: int | str | bytes, least: int = 32) -> bytes:
+        answer = self.rpc.read(to, selector(signature) + words(*arguments), least, self.block)
+        return answer if least > 32 else answer[:32]
+
+    def _address(self, of: str, signature: str) -> str:
+        return "0x" + self._view(of, signature)[12:].hex()
+
+    def _input(self, tx_hash: str) -> bytes:
+        found = self.rpc.ask("eth_getTransactionByHash", tx_hash)
+        content = _hex(found.get("input")) if isinstance(found, dict) else None
+        if content is None:
+            raise Failed(f"{self.rpc.url} has no transaction {tx_hash}")
+        return content
+
+    def _events(self, address: str, name: bytes, topics: Sequence[bytes | None], count: int) -> tuple[Event, ...]:
+        wanted = ["0x" + name.hex(), *(topic and "0x" + topic.hex() for topic in topics)]
+        query = {"address": address, "topics": wanted, "fromBlock": "0x0", "toBlock": hex(self.block)}
+        logs = self.rpc.ask("eth_getLogs", query)
+        if not isinstance(logs, list):
+            raise Failed(f"{self.rpc.url} answers eth_getLogs with no list")
+        events = [self._event(log, address) for log in logs]
+        for event in events:
+            fits = len(event.topics) == count and all(
+                topic is None or "0x" + held.hex() == topic for held, topic in zip(event.topics, wanted, strict=False)
+            )
+            if not fits or event.block > self.block:
+                raise Failed(f"{self.rpc.url} tells an event that was not asked for")
+        return tuple(sorted(events, key=lambda event: event.at))
+
+    def _event(self, log: Any, address: str) -> Event:
+        if isinstance(log, Mapping) and str(log.get("address")).lower() == address:
+            topics = log.get("topics")
+            listed = [_hex(topic) for topic in topics] if isinstance(topics, list) else [None]
+            data, tx_hash = _hex(log.get("data")), _hex(log.get("transactionHash"))
+            block, place = _quantity(log.get("blockNumber")), _quantity(log.get("logIndex"))
+            if data is not None and tx_hash is not None and block is not None and place is not None:
+                held = tuple(topic for topic in listed if topic is not None)
+                if len(held) == len(listed):
+                    return Event(held, data, block, place, "0x" + tx_hash.hex())
+        raise Failed(f"{self.rpc.url} tells an event of another form")
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    try:
+        yield
+    except Unreachable as silence:
+        raise Unavailable(str(silence)) from silence
+    except Failed as wrong:
+        raise Conflict(str(wrong)) from wrong
+
+
+def _hex(text: object) -> bytes | None:
+    if not isinstance(text, str) or not text.startswith("0x"):
+        return None
+    try:
+        return bytes.fromhex(text[2:])
+    except ValueError:
+        return None
+
+
+def _quantity(text: object) -> int | None:
+    content = text[2:] if isinstance(text, str) and text.startswith("0x") else ""
+    try:
+        return int(content, 16)
+    except ValueError:
+        return None
