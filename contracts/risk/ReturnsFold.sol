@@ -6,13 +6,14 @@ pragma solidity 0.8.37;
 library ReturnsFold {
     uint256 internal constant SCALAR_FIELD =
         21888242871839275222246405745257275088548364400416034343698204186575808495617;
+    uint256 private constant BIAS = 1 << 23;
 
     /// @notice e = sum_n z^n price_n sum_w r^w R[w][n], modulo the scalar field.
-    /// @dev Horner over the rows, newest first. Three things make it cheap, each exact:
-    /// returns are biased by 2^23 to be unsigned (flipping the sign bit of a two's complement), and the bias' own fold is
-    /// taken off; eight returns are read as one word and its right shifts v_j = u_j + 2^24 v_(j-1) are folded unmasked,
-    /// with weight_j - 2^24 weight_(j+1) in place of weight_j; products are added four at a time before a reduction
-    /// (5 field orders are below 2^256).
+    /// @dev Eight columns at a time, by Horner over their rows, newest first. Four things make it cheap, each exact:
+    /// the eight weights price_n z^n stay on the stack; a row's eight returns are read as one word, and its right shifts
+    /// v_j = u_j + 2^24 v_(j-1) are used unmasked, with weight_j - 2^24 weight_(j+1) in place of weight_j; returns are biased
+    /// by 2^23 to be unsigned (flipping the sign bit of a two's complement), and the bias' own fold is taken off at the end;
+    /// products, each below the field order, are added five at a time before a reduction (5 field orders are below 2^256).
     /// @param prices one per instrument; their number is a multiple of 4
     /// @param returns_ 3 bytes a return, row by row, oldest day first
     /// @param r below the scalar field
@@ -22,88 +23,140 @@ library ReturnsFold {
         pure
         returns (uint256 e)
     {
+        (uint256 weights, uint256 total) = _weigh(prices, z);
+        uint256 count = prices.length;
+        uint256 stride = 3 * count;
+        uint256 at;
+        uint256 length;
         assembly ("memory-safe") {
-            // On the stack: as a literal the optimizer would copy it from code at every use
+            at := returns_.offset
+            length := returns_.length
+        }
+        for (; count > 7; count -= 8) {
+            e = addmod(e, _foldEight(weights, at, length, stride, r), SCALAR_FIELD);
+            weights += 256;
+            at += 24;
+        }
+        if (count != 0) e = addmod(e, _foldFour(weights, at, length, stride, r), SCALAR_FIELD);
+        uint256 bias = mulmod(mulmod(total, BIAS, SCALAR_FIELD), _powers(r, length / stride), SCALAR_FIELD);
+        e = addmod(e, SCALAR_FIELD - bias, SCALAR_FIELD);
+    }
+
+    /// @dev Writes weight_n - 2^24 weight_(n+1) (within eight) to memory; returns where, and the sum of the weight_n.
+    function _weigh(uint256[] calldata prices, uint256 z) private pure returns (uint256 weights, uint256 total) {
+        assembly ("memory-safe") {
             let field := SCALAR_FIELD
-            let weights := mload(0x40) // scratch: weight_n = price_n z^n, kept only during this call
-            let last := add(weights, mul(prices.length, 32))
-            let bias := 0
-            {
-                let power := 1
-                let price := prices.offset
-                for { let weight := weights } lt(weight, last) { weight := add(weight, 32) } {
-                    let value := mulmod(calldataload(price), power, field)
-                    mstore(weight, value)
-                    bias := addmod(bias, value, field)
-                    power := mulmod(power, z, field)
-                    price := add(price, 32)
-                }
-                bias := sub(field, mulmod(bias, 0x800000, field))
-                // Within eight, weight_j -= 2^24 weight_(j+1)
-                for { let weight := add(weights, 32) } lt(weight, last) { weight := add(weight, 32) } {
-                    if and(sub(weight, weights), 255) {
-                        let value := mulmod(mload(weight), sub(field, 0x1000000), field)
-                        mstore(sub(weight, 32), addmod(mload(sub(weight, 32)), value, field))
-                    }
+            let shifted := sub(field, 0x1000000)
+            weights := mload(0x40)
+            let power := 1
+            let size := mul(prices.length, 32)
+            mstore(0x40, add(weights, size))
+            for { let place := 0 } lt(place, size) { place := add(place, 32) } {
+                let weight := mulmod(calldataload(add(prices.offset, place)), power, field)
+                let to := add(weights, place)
+                mstore(to, weight)
+                total := addmod(total, weight, field)
+                power := mulmod(power, z, field)
+                if and(place, 255) {
+                    to := sub(to, 32)
+                    mstore(to, addmod(mload(to), mulmod(weight, shifted, field), field))
                 }
             }
+        }
+    }
+
+    /// @dev 1 + r + ... + r^(count-1) for a count below 2^16, by doubling.
+    function _powers(uint256 r, uint256 count) private pure returns (uint256 sum) {
+        assembly ("memory-safe") {
+            let field := SCALAR_FIELD
+            let power := 1
+            for { let bit := shl(mul(8, gt(count, 255)), 128) } bit { bit := shr(1, bit) } {
+                sum := mulmod(sum, add(1, power), field)
+                power := mulmod(power, power, field)
+                if and(count, bit) {
+                    sum := add(mulmod(sum, r, field), 1)
+                    power := mulmod(power, r, field)
+                }
+            }
+        }
+    }
+
+    function _foldEight(uint256 weights, uint256 at, uint256 length, uint256 stride, uint256 r)
+        private
+        pure
+        returns (uint256 sum)
+    {
+        assembly ("memory-safe") {
+            let row := add(at, length)
             let signs := 0x800000800000800000800000800000800000800000800000
-            let row := add(returns_.offset, returns_.length)
-            for {} gt(row, returns_.offset) {} {
-                row := sub(row, mul(prices.length, 3))
-                // Start each row at minus the bias: what remains is the signed row
-                e := addmod(mulmod(e, r, field), bias, field)
-                let at := row
-                let weight := weights
-                // Eight at a time, unrolled: the loop itself costs as much as two instruments
-                for {} lt(add(weight, 224), last) {} {
-                    let word := xor(shr(64, calldataload(at)), signs)
-                    e := mod(
+            let w0 := mload(weights)
+            let w1 := mload(add(weights, 32))
+            let w2 := mload(add(weights, 64))
+            let w3 := mload(add(weights, 96))
+            let w4 := mload(add(weights, 128))
+            let w5 := mload(add(weights, 160))
+            let w6 := mload(add(weights, 192))
+            let w7 := mload(add(weights, 224))
+            // On the stack: as a literal the optimizer would copy it from code at every use
+            let field := SCALAR_FIELD
+            for {} iszero(eq(row, at)) {} {
+                row := sub(row, stride)
+                let word := xor(shr(64, calldataload(row)), signs)
+                sum := add(
+                    mulmod(word, w7, field),
+                    add(
+                        mulmod(shr(24, word), w6, field),
                         add(
-                            mulmod(shr(96, word), mload(add(weight, 96)), field),
+                            mulmod(shr(48, word), w5, field),
                             add(
-                                mulmod(shr(120, word), mload(add(weight, 64)), field),
-                                add(
-                                    mulmod(shr(144, word), mload(add(weight, 32)), field),
-                                    add(mulmod(shr(168, word), mload(weight), field), e)
+                                mulmod(shr(72, word), w4, field),
+                                mod(
+                                    add(
+                                        mulmod(shr(96, word), w3, field),
+                                        add(
+                                            mulmod(shr(120, word), w2, field),
+                                            add(
+                                                mulmod(shr(144, word), w1, field),
+                                                add(mulmod(shr(168, word), w0, field), mulmod(sum, r, field))
+                                            )
+                                        )
+                                    ),
+                                    field
                                 )
                             )
-                        ),
-                        field
+                        )
                     )
-                    e := mod(
+                )
+            }
+        }
+    }
+
+    function _foldFour(uint256 weights, uint256 at, uint256 length, uint256 stride, uint256 r)
+        private
+        pure
+        returns (uint256 sum)
+    {
+        assembly ("memory-safe") {
+            let row := add(at, length)
+            let signs := 0x800000800000800000800000
+            let w0 := mload(weights)
+            let w1 := mload(add(weights, 32))
+            let w2 := mload(add(weights, 64))
+            let w3 := mload(add(weights, 96))
+            let field := SCALAR_FIELD
+            for {} iszero(eq(row, at)) {} {
+                row := sub(row, stride)
+                let word := xor(shr(160, calldataload(row)), signs)
+                sum := add(
+                    mulmod(word, w3, field),
+                    add(
+                        mulmod(shr(24, word), w2, field),
                         add(
-                            mulmod(word, mload(add(weight, 224)), field),
-                            add(
-                                mulmod(shr(24, word), mload(add(weight, 192)), field),
-                                add(
-                                    mulmod(shr(48, word), mload(add(weight, 160)), field),
-                                    add(mulmod(shr(72, word), mload(add(weight, 128)), field), e)
-                                )
-                            )
-                        ),
-                        field
+                            mulmod(shr(48, word), w1, field),
+                            add(mulmod(shr(72, word), w0, field), mulmod(sum, r, field))
+                        )
                     )
-                    weight := add(weight, 256)
-                    at := add(at, 24)
-                }
-                // Four may remain
-                if lt(weight, last) {
-                    let word := shr(96, xor(shr(64, calldataload(at)), signs))
-                    e := mod(
-                        add(
-                            mulmod(word, mload(add(weight, 96)), field),
-                            add(
-                                mulmod(shr(24, word), mload(add(weight, 64)), field),
-                                add(
-                                    mulmod(shr(48, word), mload(add(weight, 32)), field),
-                                    add(mulmod(shr(72, word), mload(weight), field), e)
-                                )
-                            )
-                        ),
-                        field
-                    )
-                }
+                )
             }
         }
     }
