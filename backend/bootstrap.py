@@ -30,6 +30,7 @@ from backend.kit.db import Database
 from backend.kit.limits import Limiter, MemoryLimiter
 from backend.kit.queue import EmbeddedJobs, Handlers, JobBoard, Jobs, WorkerRuntime
 from backend.market.service import MarketService, ReplayedClock
+from backend.market.types import DataBounds
 from backend.pipeline.parts import TradeParts
 from backend.pipeline.service import OrderService
 from backend.pipeline.stages import Stages
@@ -279,6 +280,7 @@ def build(settings: Settings) -> Platform:
     decisions = DecisionService(market, market_data, store)
     compliance = ComplianceGate(outside.policy, governance, market.price)
     switch = KillSwitch(market, journal)
+    bounds = DataBounds(settings.returns_jump_bound, settings.returns_stale_days)
     limits = RiskLimits(
         max_order_notional=settings.max_order_notional_usd,
         var_limit=settings.var_limit_usd,
@@ -286,6 +288,7 @@ def build(settings: Settings) -> Platform:
         cost_rate=(1 + settings.slippage_rate) * (1 + settings.fee_rate) - 1,
         confidence=CONFIDENCE,
         window=WINDOW,
+        data=bounds,
     )
     risk = RiskGate(market, market_data, journal, switch, limits)
     rates = PaperRates(settings.fee_rate, settings.slippage_rate)
@@ -310,7 +313,7 @@ def build(settings: Settings) -> Platform:
         await reconciliations.conclude(session, ending, found)
 
     market.before_advance.append(close_day)
-    returns = ReturnsService(chain, market_data, artifacts, journal, clock, window=WINDOW)
+    returns = ReturnsService(chain, market_data, artifacts, journal, clock, window=WINDOW, bounds=bounds)
 
     async def on_breach(session: AsyncSession, breach: Attestation) -> None:
         holder = await accounts.find(session, address=breach.subject)

@@ -8,7 +8,8 @@ from datetime import date, datetime, timedelta
 import structlog
 
 from backend.kernel.clock import close_of
-from backend.kernel.errors import Invalid, RefiError
+from backend.kernel.errors import RefiError
+from backend.kernel.refusal import Refused
 from backend.kit.db import Database
 from backend.kit.logging import configure_logging
 from backend.ports.clock import Clock
@@ -49,12 +50,11 @@ async def publish_days(
         if day is not None and day != settled:
             try:
                 async with database.transaction() as session:
-                    await service.publish(session, day)
+                    published = await service.publish(session, day)
+                # Data that was refused does not become clean by asking again.
                 failures, settled = 0, day
-            except Invalid as error:
-                # Prices do not become plausible by asking again.
-                settled = day
-                log.warning("returns.refused", day=day.isoformat(), reason=error.detail)
+                if isinstance(published, Refused):
+                    log.warning("returns.refused", day=day.isoformat(), rule=published.rule, reason=published.reason)
             except RefiError as error:
                 failures = min(failures + 1, 6)
                 log.warning("returns.failed", day=day.isoformat(), code=error.code, reason=error.detail)

@@ -26,7 +26,8 @@ class Bar:
 class Panel:
     """Consecutive trading days of several instruments; each array is (instruments, days), float64, read-only.
 
-    Prices in USD, rounded to four decimals; volume in shares; both axes in the order of the two tuples.
+    Prices in USD, rounded to four decimals; volume in shares; both axes in the order of the two tuples. `adjusted` are
+    closes adjusted for splits and dividends: good for returns, no price that anybody paid.
     """
 
     instruments: tuple[str, ...]
@@ -36,6 +37,7 @@ class Panel:
     low: NDArray[np.float64]
     close: NDArray[np.float64]
     volume: NDArray[np.float64]
+    adjusted: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ class Narrow(ReplayMarketData):
     def history(self, day: date, length: int) -> Panel:
         """Return the history without the first instrument, AAPL."""
         whole = super().history(day, length)
-        columns = (whole.open, whole.high, whole.low, whole.close, whole.volume)
+        columns = (whole.open, whole.high, whole.low, whole.close, whole.volume, whole.adjusted)
         return Panel(whole.instruments[1:], whole.days, *(column[1:] for column in columns))
 
 

@@ -94,6 +94,15 @@ def test_a_panel_with_a_gap_is_unavailable(tmp_path: Path, fault: str) -> None:
         ReplayMarketData(tmp_path / "panel.parquet")
 
 
+def test_adjusted_closes_hold_dividends_and_no_splits(market: MarketData) -> None:
+    panel = market.history(market.days()[-1], len(market.days()))
+    # A dividend lowers all adjusted closes before it: the two series meet on the last day and never cross.
+    held = panel.close / panel.adjusted
+    assert (np.abs(held[:, -1] - 1) < 0.02).all()
+    assert (held > 1 - 1e-5).all()
+    assert (np.abs(np.diff(held, axis=1)) < 0.05).all()
+
+
 def test_recorded_bars_are_consistent(market: MarketData) -> None:
     panel = market.history(market.days()[-1], len(market.days()))
     assert (panel.high >= np.maximum(panel.open, panel.close)).all()

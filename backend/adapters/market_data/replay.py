@@ -16,15 +16,16 @@ SHIPPED_PANEL = Path(__file__).parent / "panel" / "us_daily_16.parquet"
 SOURCE_NAME = "stocknet-dataset, 16 US names, daily"
 LICENCE = "MIT, Copyright (c) 2018 Yumo Xu"
 PRICES = ("open", "high", "low", "close")
+COLUMNS = (*PRICES, "volume", "adj_close")
 
 
 class ReplayMarketData:
-    """Read a parquet file (date, ticker, open, high, low, close, volume) with a bar for every name on every day."""
+    """Read a parquet file (date, ticker, open, high, low, close, adj_close, volume), every name on every day."""
 
     def __init__(self, path: Path = SHIPPED_PANEL, name: str = SOURCE_NAME, licence: str = LICENCE) -> None:
         """Load the whole file; raise Unavailable when it cannot be read or has gaps."""
         try:
-            frame = pl.read_parquet(path, columns=["date", "ticker", *PRICES, "volume"]).sort("ticker", "date")
+            frame = pl.read_parquet(path, columns=["date", "ticker", *COLUMNS]).sort("ticker", "date")
         except (OSError, pl.exceptions.PolarsError) as error:
             raise Unavailable(f"the market data file {path.name} cannot be read: {error}") from error
         self._instruments = tuple(frame["ticker"].unique().sort().to_list())
@@ -33,7 +34,7 @@ class ReplayMarketData:
         whole = frame.select(pl.struct("ticker", "date").n_unique()).item()
         if frame.is_empty() or frame.height != shape[0] * shape[1] or whole != frame.height:
             raise Unavailable(f"the market data file {path.name} lacks bars")
-        self._columns = {column: _matrix(frame[column], shape) for column in (*PRICES, "volume")}
+        self._columns = {column: _matrix(frame[column], shape) for column in COLUMNS}
         self._place = {instrument: index for index, instrument in enumerate(self._instruments)}
         self._day_place = {day: index for index, day in enumerate(self._days)}
         self._source = DataSource(name, licence, self._days[0], self._days[-1])
@@ -58,7 +59,7 @@ class ReplayMarketData:
         if not 1 <= length <= last + 1:
             raise Invalid(f"{length} days that end on {day} are not recorded: 1 to {last + 1} are")
         window = slice(last + 1 - length, last + 1)
-        columns = [self._columns[name][:, window] for name in (*PRICES, "volume")]
+        columns = [self._columns[name][:, window] for name in COLUMNS]
         return Panel(self._instruments, self._days[window], *columns)
 
     def source(self) -> DataSource:

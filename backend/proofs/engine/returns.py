@@ -1,22 +1,19 @@
-"""The published market data: from closes to a matrix, its packing and its id."""
+"""The published market data: its packing, its id, and where two differ."""
 
 from collections.abc import Sequence
-from decimal import ROUND_HALF_EVEN, Decimal, localcontext
-from itertools import pairwise
+from dataclasses import dataclass
+from datetime import date
 
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from backend.kernel.errors import Invalid
-from backend.kernel.fixed import PRICE_DECIMALS, RETURN_DECIMALS, to_units
+from backend.kernel.fixed import PRICE_DECIMALS, to_units
+from backend.market.types import ReturnsWindow
 from backend.proofs.types import Matrix
 
 RETURN_BYTES = 3
 RETURN_LIMIT = 1 << 23
-PRICE_LIMIT = 1 << 32
-JUMP_BOUND = Decimal("0.5")  # a clean daily return beyond 50 % is taken for a data fault
-
-Closes = Sequence[Sequence[Decimal | None]]
 
 
 def universe_id(tickers: Sequence[str]) -> bytes:
@@ -56,59 +53,44 @@ def returns_id(matrix: Matrix) -> bytes:
     return keccak(encode(types, [matrix.universe_id, matrix.epoch, matrix.prices, matrix.packed]))
 
 
-def build_matrix(
-    universe: Sequence[str],
-    epoch: int,
-    closes: Sequence[Decimal | None],
-    adjusted_closes: Closes,
-    jump_bound: Decimal = JUMP_BOUND,
-) -> Matrix:
-    """Return the matrix of an epoch, or raise Invalid naming the day and instrument that forbid it.
+def build_matrix(window: ReturnsWindow) -> Matrix:
+    """Return the matrix that is published for a window of returns."""
+    prices = tuple(to_units(price, PRICE_DECIMALS) for price in window.prices)
+    return Matrix(universe_id(window.universe), window.epoch, prices, pack_returns(window.returns))
 
-    closes (N,): the epoch's closing prices, USD, rounded half to even at 1e-4. adjusted_closes (W+1, N): adjusted for
-    splits and dividends, oldest day first, the last day being the epoch; None is a missing day. Return_w = close_w /
-    close_(w-1) - 1, rounded half to even at 1e-6. Nothing is carried over a gap.
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where two matrices of an epoch first differ: the day (None for the closing prices), the instrument, both values.
+
+    Values in 1e-6 for returns, in 1e-4 USD for prices.
     """
-    if len(adjusted_closes) < 2:
-        raise Invalid("a return needs two days")
-    rows = [_checked(row, universe, f"day {day}") for day, row in enumerate(adjusted_closes)]
-    prices = tuple(_price(close) for close in _checked(closes, universe, "the close"))
-    for ticker, price in zip(universe, prices, strict=True):
-        if not 0 < price < PRICE_LIMIT:
-            raise Invalid(f"{ticker}: price out of range")
-    returns = [
-        [
-            _return(old, new, f"day {day} of {ticker}", jump_bound)
-            for old, new, ticker in zip(*pair, universe, strict=True)
-        ]
-        for day, pair in enumerate(pairwise(rows), start=1)
-    ]
-    return Matrix(universe_id(universe), epoch, prices, pack_returns(returns))
+
+    day: date | None
+    instrument: str
+    ours: int
+    theirs: int
+
+    def told(self) -> str:
+        """Return it in words."""
+        where = f"the return of {self.instrument} on {self.day}" if self.day else f"the price of {self.instrument}"
+        return f"{where} is {self.ours} here and {self.theirs} there"
 
 
-def _checked(row: Sequence[Decimal | None], universe: Sequence[str], where: str) -> list[Decimal]:
-    if len(row) != len(universe):
-        raise Invalid(f"{where}: {len(row)} prices for {len(universe)} instruments")
-    checked = []
-    for ticker, price in zip(universe, row, strict=True):
-        if price is None:
-            raise Invalid(f"{where}: no price of {ticker}")
-        if not price.is_finite() or price <= 0:
-            raise Invalid(f"{where}: price {price} of {ticker} is not positive")
-        checked.append(price)
-    return checked
+def first_difference(window: ReturnsWindow, theirs: Matrix) -> Difference | None:
+    """Return where a published matrix first differs from a window, the latest day first; None where nowhere.
 
-
-def _price(close: Decimal) -> int:
-    return to_units(close.quantize(Decimal(1).scaleb(-PRICE_DECIMALS), rounding=ROUND_HALF_EVEN), PRICE_DECIMALS)
-
-
-def _return(old: Decimal, new: Decimal, where: str, jump_bound: Decimal) -> int:
-    with localcontext(prec=50):
-        change = new / old - 1
-        if abs(change) > jump_bound:
-            raise Invalid(f"{where}: a return of {change:.6f} is beyond {jump_bound}")
-        units = int(change.scaleb(RETURN_DECIMALS).to_integral_value(ROUND_HALF_EVEN))
-    if not -RETURN_LIMIT <= units < RETURN_LIMIT:
-        raise Invalid(f"{where}: a return of {change:.6f} does not fit 24 bits")
-    return units
+    Raise Invalid when the two are not of one shape.
+    """
+    ours = build_matrix(window)
+    if (ours.universe_id, ours.epoch) != (theirs.universe_id, theirs.epoch) or len(ours.packed) != len(theirs.packed):
+        raise Invalid("the two matrices are not of the same universe, epoch and window")
+    for instrument, here, there in zip(window.universe, ours.prices, theirs.prices, strict=True):
+        if here != there:
+            return Difference(None, instrument, here, there)
+    published = unpack_returns(theirs.packed, len(window.universe))
+    for day, row, other in reversed(list(zip(window.days, window.returns, published, strict=True))):
+        for instrument, here, there in zip(window.universe, row, other, strict=True):
+            if here != there:
+                return Difference(day, instrument, here, there)
+    return None

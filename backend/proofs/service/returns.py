@@ -7,7 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.kernel.clock import close_of, epoch_of
 from backend.kernel.errors import Conflict, Tampered
-from backend.kernel.fixed import PRICE_DECIMALS, from_units
+from backend.kernel.refusal import Refused
+from backend.market.engine import returns_window
+from backend.market.types import DataBounds, ReturnsWindow, Unclean
 from backend.ports.chain import Chain
 from backend.ports.clock import Clock
 from backend.ports.journal import SYSTEM_ACCOUNT, Journal
@@ -15,7 +17,7 @@ from backend.ports.market_data import MarketData
 from backend.ports.signer import KeyRole
 from backend.proofs import repository
 from backend.proofs.engine.kept import Publication, returns_file, word
-from backend.proofs.engine.returns import build_matrix, returns_id
+from backend.proofs.engine.returns import build_matrix, returns_id, universe_id
 from backend.proofs.types import Matrix
 
 POLICY = "proofs:1"
@@ -44,7 +46,15 @@ class ReturnsService:
     """Publishes the matrix that an epoch's claims are about."""
 
     def __init__(
-        self, chain: Chain, market: MarketData, pinner: Pinner, journal: Journal, clock: Clock, *, window: int
+        self,
+        chain: Chain,
+        market: MarketData,
+        pinner: Pinner,
+        journal: Journal,
+        clock: Clock,
+        *,
+        window: int,
+        bounds: DataBounds | None = None,
     ) -> None:
         self._chain = chain
         self._market = market
@@ -52,12 +62,19 @@ class ReturnsService:
         self._journal = journal
         self._clock = clock
         self._window = window
+        self._bounds = bounds or DataBounds()
 
-    async def publish(self, session: AsyncSession, day: date) -> Publication:
-        """Pin a trading day's matrix and publish it on chain, once; raise Tampered when the chain holds another one."""
+    async def publish(self, session: AsyncSession, day: date) -> Publication | Refused:
+        """Pin a trading day's matrix and publish it on chain, once; data that is not clean is refused on record.
+
+        Raise Tampered when the chain holds another matrix.
+        """
         if self._clock.business() < close_of(day):
             raise Conflict(f"{day} is not over on the business clock")
-        matrix = self.matrix(day)
+        try:
+            matrix = self.matrix(day)
+        except Unclean as why:
+            return await self._refuse(session, day, why)
         known = await repository.publication(session, matrix.universe_id, matrix.epoch)
         if known is not None:
             return known
@@ -68,11 +85,16 @@ class ReturnsService:
         return published
 
     def matrix(self, day: date) -> Matrix:
-        """Return the matrix of a trading day; raise NotFound or Invalid where prices are missing or not plausible."""
-        panel = self._market.history(day, self._window + 1)
-        scale = 10**PRICE_DECIMALS
-        closes = [[from_units(round(price * scale), PRICE_DECIMALS) for price in row] for row in panel.close.T.tolist()]
-        return build_matrix(panel.instruments, epoch_of(day), closes[-1], closes)
+        """Return the matrix of a trading day; raise NotFound for another day, Unclean where the data is not good."""
+        return build_matrix(self.returns(day))
+
+    def returns(self, day: date) -> ReturnsWindow:
+        """Return what the matrix of a trading day is made of; raises as `matrix` does."""
+        window = returns_window(self._market, day, self._window, self._bounds)
+        for instrument in self._market.universe():
+            if instrument not in window.universe:
+                raise Unclean("incomplete", f"{instrument} on {day}: no data", day, instrument)
+        return window
 
     async def _on_chain(self, matrix: Matrix) -> str:
         wanted, key = returns_id(matrix), (matrix.universe_id, matrix.epoch)
@@ -99,3 +121,18 @@ class ReturnsService:
         await self._journal.record(
             session, SYSTEM_ACCOUNT, "returns.published", fields, actor=SYSTEM_ACCOUNT, policy=POLICY
         )
+
+    async def _refuse(self, session: AsyncSession, day: date, why: Unclean) -> Refused:
+        detail = {"day": (why.day or day).isoformat(), "instrument": why.instrument}
+        refused = Refused("risk", f"data_{why.rule}", why.detail, detail)
+        fields = {
+            "universe_id": word(universe_id(self._market.universe())),
+            "epoch": epoch_of(day),
+            "rule": refused.rule,
+            "reason": refused.reason,
+            **detail,
+        }
+        await self._journal.record(
+            session, SYSTEM_ACCOUNT, "returns.refused", fields, actor=SYSTEM_ACCOUNT, policy=POLICY
+        )
+        return refused

@@ -1,21 +1,20 @@
-"""The matrix: exact packing, and reasons instead of bad data."""
+"""The matrix: exact packing, and where two differ."""
 
+from dataclasses import replace
+from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.kernel.errors import Invalid
-from backend.proofs.engine.returns import build_matrix, pack_returns, universe_id, unpack_returns
+from backend.market.types import ReturnsWindow
+from backend.proofs.engine.returns import build_matrix, first_difference, pack_returns, universe_id, unpack_returns
 
 RETURN = st.integers(-(1 << 23), (1 << 23) - 1)
 UNIVERSE = ("AAA", "BBB")
-CLOSES = [Decimal("101.25"), Decimal(50)]
-
-
-def _closes(*rows: tuple[str | None, str | None]) -> list[list[Decimal | None]]:
-    return [[None if price is None else Decimal(price) for price in row] for row in rows]
 
 
 @given(st.integers(1, 8).flatmap(lambda n: st.lists(st.lists(RETURN, min_size=n, max_size=n), min_size=1, max_size=9)))
@@ -41,46 +40,53 @@ def test_bytes_that_are_no_rows_are_refused(packed: bytes, instruments: int) -> 
         unpack_returns(packed, instruments)
 
 
-def test_returns_come_from_adjusted_closes_and_prices_from_closes() -> None:
-    adjusted = _closes(("100", "50"), ("101", "49.5"), ("100", "49.5"))
-    matrix = build_matrix(UNIVERSE, 17000, CLOSES, adjusted)
+WINDOW = ReturnsWindow(
+    UNIVERSE,
+    17000,
+    (Decimal("101.25"), Decimal(50)),
+    ((10_000, -10_000), (-9_901, 0)),
+    (date(2016, 7, 15), date(2016, 7, 18)),
+)
+
+
+def test_a_matrix_holds_a_windows_prices_and_returns() -> None:
+    matrix = build_matrix(WINDOW)
     assert matrix.prices == (1_012_500, 500_000)
-    assert unpack_returns(matrix.packed, 2) == ((10_000, -10_000), (-9_901, 0))
-    assert matrix.universe_id == universe_id(UNIVERSE)
-    assert matrix.epoch == 17000
+    assert unpack_returns(matrix.packed, 2) == WINDOW.returns
+    assert (matrix.universe_id, matrix.epoch) == (universe_id(UNIVERSE), 17000)
+
+
+def test_equal_matrices_do_not_differ() -> None:
+    assert first_difference(WINDOW, build_matrix(WINDOW)) is None
 
 
 @pytest.mark.parametrize(
-    ("adjusted", "reason"),
+    ("change", "told"),
     [
-        (_closes(("100", "50"), (None, "50")), "day 1: no price of AAA"),
-        (_closes(("100", "50"), ("100", "0")), "not positive"),
-        (_closes(("100", "50"), ("100", "-1")), "not positive"),
-        (_closes(("100", "50"), ("100", "NaN")), "not positive"),
-        (_closes(("100", "50"), ("151", "50")), "day 1 of AAA.*beyond 0.5"),
-        (_closes(("100", "50"), ("100", "24")), "day 1 of BBB.*beyond 0.5"),
-        (_closes(("100", "50")), "two days"),
-        ([[Decimal(1)], [Decimal(1)]], "1 prices for 2 instruments"),
+        ({"prices": (Decimal("101.25"), Decimal("50.0001"))}, "the price of BBB is 500000 here and 500001 there"),
+        (
+            {"returns": ((10_001, -10_000), (-9_901, 0))},
+            "the return of AAA on 2016-07-15 is 10000 here and 10001 there",
+        ),
+        (
+            {"returns": ((0, 0), (-9_901, 1))},
+            "the return of BBB on 2016-07-18 is 0 here and 1 there",
+        ),
     ],
 )
-def test_incomplete_or_jumping_data_is_refused_with_the_reason(
-    adjusted: list[list[Decimal | None]], reason: str
-) -> None:
-    with pytest.raises(Invalid, match=reason):
-        build_matrix(UNIVERSE, 17000, CLOSES, adjusted)
+def test_the_first_difference_names_day_instrument_and_both_values(change: dict[str, Any], told: str) -> None:
+    found = first_difference(WINDOW, build_matrix(replace(WINDOW, **change)))
+    assert found is not None
+    assert found.told() == told
 
 
-def test_a_return_beyond_24_bits_is_refused_whatever_the_bound() -> None:
-    with pytest.raises(Invalid, match="24 bits"):
-        build_matrix(UNIVERSE, 17000, CLOSES, _closes(("1", "1"), ("10", "1")), jump_bound=Decimal(100))
-
-
-@pytest.mark.parametrize("close", ["429496.7296", "0.00004", "-1"])
-def test_prices_that_the_circuit_cannot_hold_are_refused(close: str) -> None:
-    adjusted = _closes(("100", "50"), ("100", "50"))
-    with pytest.raises(Invalid):
-        build_matrix(UNIVERSE, 17000, [Decimal(close), Decimal(50)], adjusted)
-    assert build_matrix(UNIVERSE, 17000, [Decimal("429496.7295"), Decimal(50)], adjusted).prices[0] == (1 << 32) - 1
+@pytest.mark.parametrize(
+    "change",
+    [{"universe": ("BBB", "AAA")}, {"epoch": 17001}, {"returns": ((10_000, -10_000),)}],
+)
+def test_matrices_of_different_shapes_are_not_compared(change: dict[str, Any]) -> None:
+    with pytest.raises(Invalid, match="same universe"):
+        first_difference(WINDOW, build_matrix(replace(WINDOW, **change)))
 
 
 @pytest.mark.parametrize("tickers", [(), ("A", "A"), ("A" * 33,)])

@@ -5,14 +5,18 @@ from datetime import date, timedelta
 import pytest
 
 from backend.kernel.canonical import decode_bytes, parse_canonical
-from backend.kernel.clock import close_of
-from backend.kernel.errors import Conflict, Invalid, NotFound, Tampered, Unavailable
+from backend.kernel.clock import close_of, epoch_of
+from backend.kernel.errors import Conflict, NotFound, Tampered, Unavailable
+from backend.kernel.refusal import Refused
 from backend.kit.db import Database
+from backend.market.types import DataBounds
+from backend.ports.market_data import Panel
 from backend.ports.signer import KeyRole
 from backend.proofs.engine.kept import Publication
 from backend.proofs.engine.returns import returns_id, unpack_returns
+from backend.proofs.service import ReturnsService
 from backend.transparency.engine.verifier import read_returns
-from tests.backend.proofs.world import DAY, EPOCH, FIRST, UNIVERSE, WINDOW, World, sends
+from tests.backend.proofs.world import DAY, EPOCH, FIRST, UNIVERSE, WINDOW, Market, World, sends
 
 
 @pytest.fixture
@@ -22,7 +26,23 @@ def world(database: Database) -> World:
 
 async def publish(world: World, day: date = DAY) -> Publication:
     async with world.database.transaction() as session:
-        return await world.returns.publish(session, day)
+        published = await world.returns.publish(session, day)
+    assert isinstance(published, Publication)
+    return published
+
+
+class Narrow(Market):
+    """A history that lacks an instrument of the universe."""
+
+    def __init__(self, panel: Panel, days: tuple[date, ...]) -> None:
+        super().__init__()
+        self._panel = panel
+        self._days = days
+
+    def history(self, day: date, length: int) -> Panel:
+        """Return the narrow history."""
+        del day, length
+        return self._panel
 
 
 async def test_the_pinned_file_holds_what_the_oracle_got(world: World) -> None:
@@ -80,16 +100,67 @@ async def test_a_day_that_is_not_over_is_not_published(world: World) -> None:
         await publish(world)
 
 
-async def test_a_day_without_market_or_without_enough_days_before_it_is_refused(world: World) -> None:
+async def test_a_day_without_market_is_not_found(world: World) -> None:
     with pytest.raises(NotFound):
         await publish(world, FIRST - timedelta(days=1))
-    with pytest.raises(Invalid):
-        await publish(world, FIRST + timedelta(days=WINDOW - 1))
 
 
-@pytest.mark.parametrize("price", [0.0, 1.0, 1_000.0])
-async def test_prices_that_are_not_plausible_are_refused_with_the_reason(world: World, price: float) -> None:
-    world.market.closes[1, 9] = price
-    with pytest.raises(Invalid, match="BBB"):
-        await publish(world)
+async def refused(world: World, day: date = DAY) -> Refused:
+    """Return why a day's data was refused: nothing was published, and the log says why."""
+    async with world.database.transaction() as session:
+        answer = await world.returns.publish(session, day)
+    assert isinstance(answer, Refused)
     assert world.chain.sent == []
+    assert world.pinner.files == {}
+    async with world.database.transaction() as session:
+        system = await world.journal.system_account(session)
+    ((event, fields),) = await world.events(system)
+    assert event == "returns.refused"
+    assert (fields["rule"], fields["reason"]) == (answer.rule, answer.reason)
+    assert fields["epoch"] == epoch_of(day)
+    assert {name: fields[name] for name in ("day", "instrument")} == answer.detail
+    return answer
+
+
+async def test_too_few_days_are_refused_on_record(world: World) -> None:
+    answer = await refused(world, FIRST + timedelta(days=WINDOW - 1))
+    assert answer.rule == "data_incomplete"
+
+
+@pytest.mark.parametrize(
+    ("price", "rule"), [(0.0, "range"), (1.0, "jump"), (1_000.0, "jump"), (float("nan"), "incomplete")]
+)
+async def test_data_that_is_not_clean_is_refused_on_record_with_day_and_instrument(
+    world: World, price: float, rule: str
+) -> None:
+    world.market.closes[1, 9] = price
+    answer = await refused(world)
+    assert answer.rule == f"data_{rule}"
+    assert answer.detail == {"day": world.market.days()[9].isoformat(), "instrument": "BBB"}
+    assert "BBB" in answer.reason
+
+
+async def test_prices_that_nobody_updates_are_refused_on_record(world: World) -> None:
+    strict = ReturnsService(world.chain, world.market, world.pinner, world.journal, world.clock, window=WINDOW)
+    world.returns = strict
+    answer = await refused(world)
+    assert answer.rule == "data_stale"
+    assert answer.detail["instrument"] == "AAA"
+    assert "5 days" in answer.reason
+
+
+async def test_data_without_an_instrument_of_the_universe_is_refused_on_record(world: World) -> None:
+    whole = world.market.history(DAY, WINDOW + 1)
+    columns = (whole.open, whole.high, whole.low, whole.close, whole.volume, whole.adjusted)
+    narrow = Panel(UNIVERSE[:2], whole.days, *(column[:2] for column in columns))
+    world.returns = ReturnsService(
+        world.chain,
+        Narrow(narrow, whole.days),
+        world.pinner,
+        world.journal,
+        world.clock,
+        window=WINDOW,
+        bounds=DataBounds(stale_days=WINDOW + 1),
+    )
+    answer = await refused(world)
+    assert answer.detail == {"day": DAY.isoformat(), "instrument": "CCC"}
