@@ -147,7 +147,7 @@ async def positions(execution: Execution, market: Market, session: Reading, call
 
 @router.get("/risk/me", tags=["risk"])
 async def my_risk(risk: Risk, execution: Execution, session: Reading, caller: SignedIn) -> RiskOut:
-    """Return the caller's cap, exposure, VaR, limit, and what halts its orders."""
+    """Return the caller's cap, exposure, VaR, expected shortfall, limits, and what halts its orders."""
     held = await execution.holdings(session, caller.account_id)
     return _risk(await risk.state(session, caller.account_id, held.portfolio()))
 
@@ -172,6 +172,8 @@ def _risk(state: RiskState) -> RiskOut:
         exposure=state.exposure,
         var=state.var,
         var_limit=state.var_limit,
+        es=state.es,
+        es_limit=state.es_limit,
         halted=state.halted,
         halts=[HaltOut(**asdict(halt)) for halt in state.halts],
     )

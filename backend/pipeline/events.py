@@ -99,13 +99,34 @@ EVENTS: Mapping[str, Event] = {
     "returns.published": Event(
         "A day's matrix of returns is on chain", "system", ("universe_id", "epoch", "returns_id", "cid", "tx_hash")
     ),
+    "returns.refused": Event(
+        "A day's market data is incomplete, stale, jumping or out of range: no matrix is published",
+        "system",
+        ("universe_id", "epoch", "rule", "reason", "day", "instrument"),
+    ),
+    "returns.countersigned": Event(
+        "A second publisher made the same matrix of its own data and signed it on chain",
+        "system",
+        ("universe_id", "epoch", "returns_id", "publisher", "tx_hash"),
+    ),
+    "returns.disputed": Event(
+        "A second publisher's own data gives another matrix, and where it first differs: it did not sign",
+        "system",
+        ("universe_id", "epoch", "returns_id", "publisher", "reason"),
+    ),
     "var.requested": Event("Somebody asked for an attestation", "account", ("subject", "epoch", "policy_id", "job")),
     "var.attested": Event(
-        "The chain accepted the proof that positions keep a limit",
+        "The chain accepted the proof that positions keep the limits",
         "account",
         (*ATTESTED, "previous", "anchor_index", "tx_hash"),
+        ("es_limit",),
     ),
-    "var.breach": Event("Positions do not keep the limit: no proof was made", "account", (*ATTESTED, "var")),
+    "var.breach": Event(
+        "Positions do not keep a limit (`broken`: var, es): no proof was made",
+        "account",
+        (*ATTESTED, "broken", "var"),
+        ("es", "es_limit"),
+    ),
     "var.failed": Event(
         "An attempt came to no attestation, and the kind of fault; on the system's chain where no epoch was closed",
         "either",

@@ -63,9 +63,23 @@ class AttestationRow(Base):
     epoch: Mapped[int] = mapped_column(BigInteger)
     policy_id: Mapped[str] = mapped_column(String(66))
     state: Mapped[str] = mapped_column(String(8))
-    value: Mapped[str] = mapped_column(String(64))
+    var: Mapped[str] = mapped_column(String(64))
     limit: Mapped[str] = mapped_column(String(64))
+    es: Mapped[str | None] = mapped_column(String(64))
+    es_limit: Mapped[str | None] = mapped_column(String(64))
     proof: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     tx_hash: Mapped[str | None] = mapped_column(String(66))
     gas_used: Mapped[int | None] = mapped_column(BigInteger)
     changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class FailureRow(Base):
+    """Why the newest attempt to attest an epoch came to nothing: the kind of fault."""
+
+    __tablename__ = "failed_attestations"
+
+    subject: Mapped[str] = mapped_column(String(42), primary_key=True)
+    epoch: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    policy_id: Mapped[str] = mapped_column(String(66), primary_key=True)
+    reason: Mapped[str] = mapped_column(String(64))
+    failed_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -14,12 +14,13 @@ from backend.proofs.engine.kept import (
     Attestation,
     AttestationState,
     ClosedEpoch,
+    Link,
     ProvedClaim,
     Publication,
     unword,
     word,
 )
-from backend.proofs.models import AttestationRow, EpochRow, PositionSaltRow, PublicationRow
+from backend.proofs.models import AttestationRow, EpochRow, FailureRow, PositionSaltRow, PublicationRow
 from backend.proofs.types import Matrix
 
 
@@ -119,8 +120,10 @@ async def add_attestation(session: AsyncSession, made: Attestation, now: datetim
         "epoch": made.epoch,
         "policy_id": word(made.policy_id),
         "state": made.state.value,
-        "value": decimal_string(made.value),
+        "var": decimal_string(made.var),
         "limit": decimal_string(made.limit),
+        "es": _text(made.es),
+        "es_limit": _text(made.es_limit),
         "proof": _stored_claim(made.claim) if made.claim is not None else None,
         "tx_hash": made.tx_hash,
         "gas_used": made.gas_used,
@@ -140,6 +143,44 @@ async def drop_proved(session: AsyncSession, subject: str, epoch: int, policy_id
             AttestationRow.state == AttestationState.PROVED,
         )
     )
+
+
+async def note_failure(
+    session: AsyncSession, subject: str, epoch: int, policy_id: bytes, reason: str, now: datetime
+) -> None:
+    """Keep why the newest attempt came to nothing."""
+    key = {"subject": subject, "epoch": epoch, "policy_id": word(policy_id)}
+    said = {"reason": reason, "failed_at": now}
+    await session.execute(insert_once(session, FailureRow).values(**key, **said))
+    await session.execute(
+        update(FailureRow)
+        .where(FailureRow.subject == subject, FailureRow.epoch == epoch, FailureRow.policy_id == word(policy_id))
+        .values(**said)
+    )
+
+
+async def links(session: AsyncSession, subject: str, policy_id: bytes, after: int, limit: int) -> list[Link]:
+    """Return a wallet's closed epochs after one, oldest first, each with what became of it under a policy."""
+    query = (
+        select(EpochRow.epoch, AttestationRow, FailureRow.reason)
+        .outerjoin(
+            AttestationRow,
+            (AttestationRow.subject == EpochRow.subject)
+            & (AttestationRow.epoch == EpochRow.epoch)
+            & (AttestationRow.policy_id == word(policy_id)),
+        )
+        .outerjoin(
+            FailureRow,
+            (FailureRow.subject == EpochRow.subject)
+            & (FailureRow.epoch == EpochRow.epoch)
+            & (FailureRow.policy_id == word(policy_id)),
+        )
+        .where(EpochRow.subject == subject, EpochRow.epoch > after)
+        .order_by(EpochRow.epoch)
+        .limit(limit)
+    )
+    found = await session.execute(query)
+    return [Link(epoch, _attestation(row) if row is not None else None, reason) for epoch, row, reason in found]
 
 
 async def mark_attested(
@@ -190,8 +231,10 @@ def _attestation(row: AttestationRow) -> Attestation:
         epoch=row.epoch,
         policy_id=unword(row.policy_id),
         state=AttestationState(row.state),
-        value=parse_decimal(row.value),
+        var=parse_decimal(row.var),
         limit=parse_decimal(row.limit),
+        es=_decimal(row.es),
+        es_limit=_decimal(row.es_limit),
         claim=_claim(row.proof) if row.proof is not None else None,
         tx_hash=row.tx_hash,
         gas_used=row.gas_used,
@@ -200,6 +243,7 @@ def _attestation(row: AttestationRow) -> Attestation:
 
 def _stored_claim(claim: ProvedClaim) -> dict[str, Any]:
     return {
+        "attestation_id": word(claim.attestation_id),
         "statement": [word(value) for value in claim.statement],
         "previous": word(claim.previous),
         "log_id": word(claim.log_id),
@@ -213,6 +257,7 @@ def _stored_claim(claim: ProvedClaim) -> dict[str, Any]:
 
 def _claim(stored: dict[str, Any]) -> ProvedClaim:
     return ProvedClaim(
+        attestation_id=unword(stored["attestation_id"]),
         statement=tuple(int(value, 16) for value in stored["statement"]),
         previous=unword(stored["previous"]),
         log_id=unword(stored["log_id"]),
@@ -222,3 +267,11 @@ def _claim(stored: dict[str, Any]) -> ProvedClaim:
         proof=bytes.fromhex(stored["proof"]),
         prove_seconds=Decimal(stored["prove_seconds"]),
     )
+
+
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else decimal_string(amount)
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else parse_decimal(text)

@@ -70,12 +70,18 @@ class StartedOut(BaseModel):
 
 
 class AttestationOut(BaseModel):
-    """What anybody may know of a claim; a breach has neither proof nor transaction."""
+    """What anybody may know of a claim; a breach has neither proof nor transaction, but the limits that it broke.
+
+    limit and es_limit bound VaR and expected shortfall, USD; es_limit is null where none is proved.
+    """
 
     policy_id: str
     state: Literal["proved", "attested", "breached"]
     limit: str
+    es_limit: str | None
+    broken: list[Literal["var", "es"]]
     attestor: str
+    attestation_id: str | None = None
     previous: str | None = None
     anchor_index: int | None = None
     position_commitment: str | None = None
@@ -95,3 +101,28 @@ class VarOut(BaseModel):
     epoch: int
     closed: bool
     attestations: list[AttestationOut]
+
+
+class LinkOut(BaseModel):
+    """A closed epoch in the chain: what became of it, "skipped" where nobody asked.
+
+    reason: the kind of fault where the newest attempt failed; previous: the attestation before, zero for the first.
+    """
+
+    epoch: int
+    state: Literal["attested", "breached", "proved", "failed", "skipped"]
+    broken: list[Literal["var", "es"]]
+    reason: str | None = None
+    attestation_id: str | None = None
+    previous: str | None = None
+    anchor_index: int | None = None
+    tx_hash: str | None = None
+
+
+class ChainOut(BaseModel):
+    """A wallet's closed epochs, oldest first: whoever follows `previous` sees what lies between two attestations."""
+
+    subject: str
+    policy_id: str
+    attestor: str
+    epochs: list[LinkOut]

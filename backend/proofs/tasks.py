@@ -52,14 +52,18 @@ async def attest(attestations: AttestationService, context: JobContext) -> dict[
 
 
 def outcome(made: Attestation, constraints: int) -> dict[str, Any]:
-    """Return a job's result, for the owner's eyes: the VaR itself is in it."""
+    """Return a job's result, for the owner's eyes: VaR and expected shortfall themselves are in it."""
     shown: dict[str, Any] = {
         "outcome": "attested" if made.state is AttestationState.ATTESTED else "breach",
         "subject": made.subject,
         "epoch": made.epoch,
-        "value": decimal_string(made.value),
+        "value": decimal_string(made.var),
         "limit": decimal_string(made.limit),
     }
+    if made.es is not None and made.es_limit is not None:
+        shown |= {"es": decimal_string(made.es), "es_limit": decimal_string(made.es_limit)}
+    if made.broken:
+        shown["broken"] = list(made.broken)
     if made.claim is None:
         return shown
     return shown | {

@@ -75,11 +75,13 @@ class ReviewOut(BaseModel):
 
 
 class RiskOut(BaseModel):
-    """Where an account stands, USD; null where the market has no price today."""
+    """Where an account stands, USD; null where the market has no price today, or where there is no such limit."""
 
     cap: Decimal
     exposure: Decimal | None
     var: Decimal | None
     var_limit: Decimal
+    es: Decimal | None
+    es_limit: Decimal | None
     halted: bool
     halts: list[HaltOut]

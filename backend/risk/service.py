@@ -203,11 +203,14 @@ class RiskGate:
         """Return where an account stands."""
         own, window = await repository.limits_of(session, account_id), self._window()
         halts = await self._switch.halts(session, account_id)
+        book = None if window is None else book_of(portfolio.holdings, window)
         return RiskState(
             cap=await self._cap(session, account_id, own),
             exposure=None if window is None else exposure_of(portfolio.holdings, window),
-            var=None if window is None else book_of(portfolio.holdings, window).var(self._limits.confidence),
+            var=None if book is None else book.var(self._limits.confidence),
             var_limit=self._var_limit(own),
+            es=None if book is None else book.es(self._limits.confidence),
+            es_limit=self._limits.es_limit,
             halted=bool(halts),
             halts=halts,
         )
@@ -280,7 +283,7 @@ class RiskGate:
         if self._market.now() < close_of(today):
             return None
         try:
-            window = returns_window(self._market_data, today, self._limits.window)
+            window = returns_window(self._market_data, today, self._limits.window, self._limits.data)
         except (NotFound, Invalid):
             return None
         self._windows = {today: window}

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from backend.compliance.types import ClearedDecision
 from backend.kernel.fixed import PRECISION
+from backend.market.types import DataBounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ def _sum(first: Mapping[str, Decimal], second: Mapping[str, Decimal]) -> dict[st
 class RiskLimits:
     """The platform's limits; rates are shares of the notional, money in USD, window in trading days.
 
-    cost_rate: the worst that slippage and fee may take. var_limit holds where an account has none of its own.
+    cost_rate: the worst that slippage and fee may take. var_limit holds where an account has none of its own; es_limit
+    is None where no expected shortfall is attested.
     """
 
     max_order_notional: Decimal
@@ -73,16 +75,20 @@ class RiskLimits:
     cost_rate: Decimal
     confidence: Decimal = Decimal("0.95")
     window: int = 90
+    es_limit: Decimal | None = None
+    data: DataBounds = field(default_factory=DataBounds)
 
 
 @dataclass(frozen=True, slots=True)
 class RiskState:
-    """Where an account stands; USD, None where the market has no price."""
+    """Where an account stands; USD, None where the market has no price; es_limit None where there is none."""
 
     cap: Decimal
     exposure: Decimal | None
     var: Decimal | None
     var_limit: Decimal
+    es: Decimal | None
+    es_limit: Decimal | None
     halted: bool
     halts: tuple["Halt", ...] = ()
 

@@ -59,8 +59,10 @@ def upgrade() -> None:
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("policy_id", sa.String(length=66), nullable=False),
         sa.Column("state", sa.String(length=8), nullable=False),
-        sa.Column("value", sa.String(length=64), nullable=False),
+        sa.Column("var", sa.String(length=64), nullable=False),
         sa.Column("limit", sa.String(length=64), nullable=False),
+        sa.Column("es", sa.String(length=64), nullable=True),
+        sa.Column("es_limit", sa.String(length=64), nullable=True),
         sa.Column("proof", sa.JSON(), nullable=True),
         sa.Column("tx_hash", sa.String(length=66), nullable=True),
         sa.Column("gas_used", sa.BigInteger(), nullable=True),
@@ -257,6 +259,15 @@ def upgrade() -> None:
         sa.Column("account", sa.String(length=43), nullable=False),
         sa.Column("salt", sa.String(length=66), nullable=False),
         sa.PrimaryKeyConstraint("account", name=op.f("pk_position_salts")),
+    )
+    op.create_table(
+        "failed_attestations",
+        sa.Column("subject", sa.String(length=42), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("policy_id", sa.String(length=66), nullable=False),
+        sa.Column("reason", sa.String(length=64), nullable=False),
+        sa.Column("failed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("subject", "epoch", "policy_id", name=op.f("pk_failed_attestations")),
     )
     op.create_table(
         "returns_publications",
@@ -495,6 +506,7 @@ def downgrade() -> None:
 
     op.drop_table("sign_in_nonces")
     op.drop_table("returns_publications")
+    op.drop_table("failed_attestations")
     op.drop_table("position_salts")
     with op.batch_alter_table("pins", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_pins_state"))

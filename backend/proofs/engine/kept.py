@@ -50,17 +50,22 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class PolicyTerms:
-    """A policy as VarAttestor holds it; limits in 1e-16 USD."""
+    """A policy as VarAttestor holds it, in the order of its ABI; limits in 1e-16 USD, the tail mass W(1-c)."""
 
     universe_id: bytes
+    verifier: str
     instruments: int
     window: int
     k: int
+    tail_numerator: int
+    tail_denominator: int
+    quantity_bits: int
+    limit_bits: int
+    pnl_bits: int
     limit: int
     es_limit: int
     circuit_hash: bytes
     verification_key_hash: bytes
-    verifier: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +80,9 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class ProvedClaim:
-    """A proof (256 bytes) and what it is about: the statement's ten values and its binding."""
+    """A proof (256 bytes) and what it is about: the attestation's id, the statement's nine values and its binding."""
 
+    attestation_id: bytes
     statement: tuple[int, ...]
     previous: bytes
     log_id: bytes
@@ -87,36 +93,55 @@ class ProvedClaim:
     prove_seconds: Decimal
 
     @property
-    def context(self) -> int:
-        """The statement's context."""
-        return self.statement[0]
-
-    @property
     def commitment(self) -> int:
         """The position commitment."""
         return self.statement[1]
 
     @property
-    def challenges(self) -> tuple[int, int, int]:
-        """The statement's r, z and e."""
-        r, z, e = self.statement[7:]
-        return r, z, e
+    def challenges(self) -> tuple[int, int]:
+        """The statement's r and z; the contract computes e."""
+        r, z = self.statement[6:8]
+        return r, z
 
 
 @dataclass(frozen=True, slots=True)
 class Attestation:
-    """A claim and what became of it; value and limit in USD, the value is the owner's secret."""
+    """A claim and what became of it; USD. VaR and ES are the owner's secrets; es and es_limit None where not proved."""
 
     account: str
     subject: str
     epoch: int
     policy_id: bytes
     state: AttestationState
-    value: Decimal
+    var: Decimal
     limit: Decimal
+    es: Decimal | None
+    es_limit: Decimal | None
     claim: ProvedClaim | None
     tx_hash: str | None
     gas_used: int | None
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """Which limits the positions do not keep: "var", "es", both or none."""
+        es = self.es is not None and self.es_limit is not None and self.es > self.es_limit
+        return ("var",) * (self.var > self.limit) + ("es",) * es
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A closed epoch in a wallet's chain of attestations; `failed` names the kind of fault of the newest attempt."""
+
+    epoch: int
+    made: Attestation | None
+    failed: str | None
+
+    @property
+    def state(self) -> str:
+        """What became of the epoch, "skipped" where nobody asked."""
+        if self.made is not None:
+            return self.made.state.value
+        return "failed" if self.failed is not None else "skipped"
 
 
 def word(value: int | bytes) -> str:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,24 +15,27 @@ from backend.kit.db import Database
 from backend.ports.chain import Chain, Reverted
 from backend.ports.clock import Clock
 from backend.ports.journal import SYSTEM_ACCOUNT, Journal
-from backend.ports.prover import CircuitKey, NoProof, Progress, Prover
+from backend.ports.prover import NoProof, Progress, Prover
 from backend.ports.signer import KeyRole
 from backend.proofs import repository
+from backend.proofs.engine.circuit import require_circuit, shape_of
 from backend.proofs.engine.claim import attestation_id, build_claim, context
 from backend.proofs.engine.kept import (
     Attestation,
     AttestationState,
     ClosedEpoch,
+    Link,
     PolicyTerms,
     ProvedClaim,
     Publication,
     pack_section,
+    unword,
     word,
 )
 from backend.proofs.engine.returns import unpack_returns
 from backend.proofs.service.returns import Pinner
-from backend.proofs.types import Binding, Breach, CircuitShape, Claim, Positions
-from backend.risk.engine.var import attestable_var_units, pnl_units, usd
+from backend.proofs.types import Binding, Breach, CircuitShape, Claim, Limits, Positions
+from backend.risk.engine.var import attestable_es_units, attestable_var_units, pnl_units, usd
 
 ATTEST_JOB = "proofs.attest"
 ATTESTOR = "VarAttestor"
@@ -191,6 +193,24 @@ class AttestationService:
             return None
         return pack_section(self.attestor, made)
 
+    async def chain(self, session: AsyncSession, subject: str, policy_id: bytes, after: int, limit: int) -> list[Link]:
+        """Return a wallet's closed epochs after one, oldest first, with what became of each under a policy."""
+        return await repository.links(session, subject.lower(), policy_id, after, limit)
+
+    async def require_policy(self, limits: Limits, universe_id: bytes) -> None:
+        """Raise Conflict or NotFound where the chain's policy in force is not the one that the settings describe."""
+        terms, _ = await self._terms(self.policy_id)
+        found = Limits(terms.limit, terms.es_limit)
+        if found != limits:
+            raise Conflict(
+                f"the chain's VaR policy {word(self.policy_id)} allows {_in_words(found)}, the settings say "
+                f"{_in_words(limits)}"
+            )
+        if terms.universe_id != universe_id:
+            raise Conflict(
+                f"the chain's VaR policy {word(self.policy_id)} is for another universe than the market data"
+            )
+
     async def _kept(self, subject: str, epoch: int, policy_id: bytes) -> Attestation | None:
         async with self._database.reading() as session:
             return await repository.attestation(session, subject, epoch, policy_id)
@@ -226,11 +246,10 @@ class AttestationService:
     async def _terms(self, policy_id: bytes) -> tuple[PolicyTerms, CircuitShape]:
         terms = PolicyTerms(*await self._chain.call(ATTESTOR, "policyOf", policy_id))
         if terms.window == 0:
-            raise NotFound("no such policy")
+            raise NotFound(f"the chain knows no VaR policy {word(policy_id)}")
         key = await self._prover.key(self._circuit)
-        _require_circuit(terms, key)
-        shape = CircuitShape(key.instruments, key.window, Fraction(key.confidence), key.quantity_bits, key.limit_bits)
-        return terms, shape
+        require_circuit(terms, key)
+        return terms, shape_of(key)
 
     async def _binding(self, closed: ClosedEpoch, policy_id: bytes, anchor: MinedAnchor) -> Binding:
         previous = bytes(await self._chain.call(ATTESTOR, "latestOf", closed.subject, policy_id))
@@ -272,8 +291,9 @@ class AttestationService:
         return None
 
     async def _proved(self, case: _Case, progress: Progress) -> Attestation:
+        limits = Limits(case.terms.limit, case.terms.es_limit)
         claim = await asyncio.to_thread(
-            build_claim, case.binding, case.positions, case.published.matrix, case.terms.limit, case.shape
+            build_claim, case.binding, case.positions, case.published.matrix, limits, case.shape
         )
         if isinstance(claim, Breach):
             return await self._breached(case, claim)
@@ -283,22 +303,24 @@ class AttestationService:
         if isinstance(proof, NoProof):
             raise Unavailable(f"the prover found no proof of a true statement: {proof.reason}")
         made = _proved_claim(case, claim, proof.encoded, proof.cpu_seconds)
-        outcome = _attestation(case, AttestationState.PROVED, _value(case), made)
+        outcome = _attestation(case, AttestationState.PROVED, *_figures(case), made)
         async with self._database.transaction() as session:
             if not await repository.add_attestation(session, outcome, self._clock.wall()):
                 raise Conflict("this epoch is being attested; try again")
         return outcome
 
     async def _breached(self, case: _Case, breach: Breach) -> Attestation:
-        outcome = _attestation(case, AttestationState.BREACHED, breach.var, None)
+        outcome = _attestation(case, AttestationState.BREACHED, breach.var, breach.es, None)
         fields = {
             "subject": outcome.subject,
             "epoch": outcome.epoch,
             "policy_id": word(case.policy_id),
             "position_commitment": word(case.closed.commitment),
             "returns_id": word(case.published.returns_id),
+            "broken": " ".join(outcome.broken),
             "var": decimal_string(breach.var),
-            "limit": decimal_string(breach.limit),
+            **_limits_shown(outcome),
+            **({} if breach.es is None else {"es": decimal_string(breach.es)}),
         }
         async with self._database.transaction() as session:
             if await repository.add_attestation(session, outcome, self._clock.wall()):
@@ -331,8 +353,7 @@ class AttestationService:
 
     async def _found(self, proved: Attestation, case: _Case) -> Attestation:
         claim = _claim_of(proved)
-        wanted = attestation_id(claim.context, claim.commitment, claim.returns_id)
-        if await self._attested_id(case) != wanted:
+        if await self._attested_id(case) != claim.attestation_id:
             raise Tampered("the chain holds another attestation of this epoch", epoch=proved.epoch)
         filters = {"subject": proved.subject, "epoch": proved.epoch, "policyId": proved.policy_id}
         events = await self._chain.events(ATTESTOR, "Attested", filters=filters)
@@ -350,7 +371,7 @@ class AttestationService:
             "anchor_index": claim.anchor_index,
             "position_commitment": word(claim.commitment),
             "returns_id": word(claim.returns_id),
-            "limit": decimal_string(proved.limit),
+            **_limits_shown(proved),
             "tx_hash": tx_hash,
         }
         made = replace(proved, state=AttestationState.ATTESTED, tx_hash=tx_hash, gas_used=gas_used)
@@ -377,18 +398,15 @@ class AttestationService:
             account = SYSTEM_ACCOUNT if closed is None else closed.account
             fields = {"subject": subject.lower(), "epoch": epoch, "policy_id": policy, "job": job, "reason": code}
             await self._journal.record(session, account, "var.failed", fields, actor=SYSTEM_ACCOUNT, policy=policy)
+            if closed is not None:
+                now = self._clock.wall()
+                await repository.note_failure(session, closed.subject, epoch, unword(policy), code, now)
 
     async def _record(
         self, session: AsyncSession, about: Attestation, event: str, fields: Mapping[str, object]
     ) -> None:
         policy = word(about.policy_id)
         await self._journal.record(session, about.account, event, fields, actor=SYSTEM_ACCOUNT, policy=policy)
-
-
-def _require_circuit(terms: PolicyTerms, key: CircuitKey) -> None:
-    asked = (terms.instruments, terms.window, terms.k, terms.circuit_hash, terms.verification_key_hash)
-    if asked != (key.instruments, key.window, key.k, key.circuit_hash, key.verification_key_hash):
-        raise Conflict("the policy asks for another circuit or key than the prover's")
 
 
 def _address_bytes(address: str) -> bytes:
@@ -399,10 +417,21 @@ def _proof_words(proof: bytes) -> list[int]:
     return [int.from_bytes(proof[32 * place : 32 * place + 32], "big") for place in range(PROOF_WORDS)]
 
 
-def _value(case: _Case) -> Decimal:
-    matrix = case.published.matrix
-    rows = unpack_returns(matrix.packed, len(matrix.prices))
-    return usd(attestable_var_units(pnl_units(case.positions.quantities, matrix.prices, rows), case.shape.confidence))
+def _figures(case: _Case) -> tuple[Decimal, Decimal | None]:
+    """Return VaR and expected shortfall in USD, the latter None where the circuit proves none."""
+    matrix, confidence = case.published.matrix, case.shape.confidence
+    pnl = pnl_units(case.positions.quantities, matrix.prices, unpack_returns(matrix.packed, len(matrix.prices)))
+    es = usd(attestable_es_units(pnl, confidence)) if case.shape.expected_shortfall else None
+    return usd(attestable_var_units(pnl, confidence)), es
+
+
+def _in_words(limits: Limits) -> str:
+    return f"a VaR of {decimal_string(usd(limits.var))} and an ES of {decimal_string(usd(limits.es))} USD"
+
+
+def _limits_shown(made: Attestation) -> dict[str, str]:
+    shown = {"limit": decimal_string(made.limit)}
+    return shown if made.es_limit is None else shown | {"es_limit": decimal_string(made.es_limit)}
 
 
 def _claim_of(proved: Attestation) -> ProvedClaim:
@@ -412,27 +441,33 @@ def _claim_of(proved: Attestation) -> ProvedClaim:
 
 
 def _proved_claim(case: _Case, claim: Claim, proof: bytes, cpu_seconds: float) -> ProvedClaim:
+    statement, returns = claim.statement, case.published.returns_id
     return ProvedClaim(
-        statement=claim.statement.values(),
+        attestation_id=attestation_id(context(case.binding), statement.commitment, returns),
+        statement=statement.values(),
         previous=case.binding.previous,
         log_id=case.anchor.log_id,
         anchor_index=case.anchor.index,
-        returns_id=case.published.returns_id,
+        returns_id=returns,
         returns_cid=case.published.cid,
         proof=proof,
         prove_seconds=Decimal(f"{cpu_seconds:.3f}"),
     )
 
 
-def _attestation(case: _Case, state: AttestationState, value: Decimal, claim: ProvedClaim | None) -> Attestation:
+def _attestation(
+    case: _Case, state: AttestationState, var: Decimal, es: Decimal | None, claim: ProvedClaim | None
+) -> Attestation:
     return Attestation(
         account=case.closed.account,
         subject=case.closed.subject,
         epoch=case.closed.epoch,
         policy_id=case.policy_id,
         state=state,
-        value=value,
+        var=var,
         limit=usd(case.terms.limit),
+        es=es,
+        es_limit=None if es is None else usd(case.terms.es_limit),
         claim=claim,
         tx_hash=None,
         gas_used=None,

@@ -33,20 +33,24 @@ class Situation:
 
     def recorded(self) -> dict[str, str]:
         """Return the limits in force as plain decimals."""
-        return {
+        shown = {
             "cap": decimal_string(self.cap),
             "var_limit": decimal_string(self.var_limit),
             "max_order_notional": decimal_string(self.limits.max_order_notional),
         }
+        es_limit = self.limits.es_limit
+        return shown if es_limit is None else shown | {"es_limit": decimal_string(es_limit)}
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Where the account stands before and after an order, USD."""
+    """Where the account stands before and after an order: gross exposure, VaR and expected shortfall, USD."""
 
     exposure: Decimal
     var_before: Decimal
     var: Decimal
+    es_before: Decimal
+    es: Decimal
 
     def recorded(self) -> dict[str, str]:
         """Return the figures as plain decimals."""
@@ -54,6 +58,8 @@ class Figures:
             "exposure": decimal_string(self.exposure),
             "var_before": decimal_string(self.var_before),
             "var": decimal_string(self.var),
+            "es_before": decimal_string(self.es_before),
+            "es": decimal_string(self.es),
         }
 
 
@@ -90,25 +96,33 @@ def _not_affordable(cleared: ClearedDecision, situation: Situation) -> Refused |
 
 
 def _beyond(cleared: ClearedDecision, situation: Situation, figures: Figures) -> Refused | None:
-    side = cleared.decision.side
-    if side == "buy" and figures.exposure > situation.cap:
+    selling, es_limit = cleared.decision.side == "sell", situation.limits.es_limit
+    if not selling and figures.exposure > situation.cap:
         return _over("progressive_cap", "the exposure after the order", figures.exposure, situation.cap)
-    lowers = side == "sell" and figures.var <= figures.var_before
-    if not lowers and figures.var > situation.var_limit:
+    # A sale that makes things no worse is let through, so that whoever is above a limit can come down.
+    if figures.var > situation.var_limit and not (selling and figures.var <= figures.var_before):
         return _over("var_limit", "the VaR after the order", figures.var, situation.var_limit)
+    if es_limit is not None and figures.es > es_limit and not (selling and figures.es <= figures.es_before):
+        return _over("es_limit", "the expected shortfall after the order", figures.es, es_limit)
     return None
 
 
 def figures_after(
     cleared: ClearedDecision, portfolio: Portfolio, window: ReturnsWindow, confidence: Decimal
 ) -> Figures:
-    """Return gross exposure (USD at the window's closes) after an order, and the VaR before and after it."""
+    """Return gross exposure (USD at the window's closes) after an order, and the tail's figures before and after it."""
     order = cleared.decision
     signed = order.quantity if order.side == "buy" else -order.quantity
     before = book_of(portfolio.holdings, window)
     after = before.after(window.universe.index(order.instrument), to_units(signed, QUANTITY_DECIMALS))
     held = {**portfolio.holdings, order.instrument: portfolio.holdings.get(order.instrument, Decimal(0)) + signed}
-    return Figures(exposure_of(held, window), before.var(confidence), after.var(confidence))
+    return Figures(
+        exposure=exposure_of(held, window),
+        var_before=before.var(confidence),
+        var=after.var(confidence),
+        es_before=before.es(confidence),
+        es=after.es(confidence),
+    )
 
 
 def book_of(holdings: Mapping[str, Decimal], window: ReturnsWindow) -> Book:

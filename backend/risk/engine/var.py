@@ -74,7 +74,7 @@ def expected_shortfall_units(pnl: Sequence[int], confidence: Confidence) -> Frac
 
 
 def attestable_es_units(pnl: Sequence[int], confidence: Confidence) -> int:
-    """Return the expected shortfall rounded up and clamped at zero: the smallest limit that an attestation can prove."""
+    """Return the expected shortfall rounded up, clamped at zero: the smallest limit that an attestation can prove."""
     return max(0, math.ceil(expected_shortfall_units(pnl, confidence)))
 
 
@@ -173,6 +173,10 @@ class Book:
     def var(self, confidence: Confidence) -> Decimal:
         """Return the VaR in USD, exact, clamped at zero."""
         return usd(attestable_var_units(self.pnl, confidence))
+
+    def es(self, confidence: Confidence) -> Decimal:
+        """Return the expected shortfall in USD, rounded up to a unit, clamped at zero."""
+        return usd(attestable_es_units(self.pnl, confidence))
 
 
 def book(quantities_units: Sequence[int], prices_units: Sequence[int], returns_units: Rows) -> Book:

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -13,11 +15,12 @@ from backend.ports.signer import KeyRole
 from backend.proofs import repository
 from backend.proofs.engine.claim import holds
 from backend.proofs.engine.kept import AttestationState, word
-from backend.proofs.types import Binding, Statement
+from backend.proofs.types import Binding, Limits, Statement
 from tests.backend.proofs.world import (
     EPOCH,
     KEY,
     LIMIT_UNITS,
+    LIMITS,
     LOG_ID,
     OWNER,
     POLICY_ID,
@@ -38,7 +41,8 @@ async def test_a_kept_limit_is_proved_and_attested(world: World) -> None:
     await world.prepare()
     made = await world.attest()
     assert made.state is AttestationState.ATTESTED
-    assert (made.value, made.limit) == (Decimal(30), Decimal(30))
+    assert (made.var, made.limit) == (made.es, made.es_limit) == (Decimal(30), Decimal(30))
+    assert made.broken == ()
     assert made.tx_hash == tx_of(world.chain)
     assert made.gas_used == 80_000
     assert world.chain.sent[-1][:3] == (KeyRole.ATTESTER, "VarAttestor", "attest")
@@ -75,9 +79,10 @@ async def test_the_statement_holds_for_a_verifier_who_knows_only_public_data(wor
     subject = bytes.fromhex(OWNER.address[2:])
     binding = Binding(world.chain.id, attestor, subject, EPOCH, POLICY_ID, ZERO, LOG_ID, 0)
     statement, matrix = Statement(*claim.statement), world.returns.matrix(world.market.days()[20])
-    assert holds(statement, binding, matrix, LIMIT_UNITS)
-    assert not holds(statement, replace(binding, epoch=EPOCH + 1), matrix, LIMIT_UNITS)
-    assert not holds(statement, binding, matrix, LIMIT_UNITS - 1)
+    assert holds(statement, binding, matrix, LIMITS)
+    assert not holds(statement, replace(binding, epoch=EPOCH + 1), matrix, LIMITS)
+    assert not holds(statement, binding, matrix, Limits(LIMIT_UNITS - 1, LIMIT_UNITS))
+    assert not holds(statement, binding, matrix, Limits(LIMIT_UNITS, LIMIT_UNITS - 1))
 
 
 async def test_attesting_again_returns_the_same_and_proves_nothing(world: World) -> None:
@@ -93,7 +98,8 @@ async def test_the_attestation_is_on_the_accounts_record_without_the_value(world
     assert event == "var.attested"
     assert fields["tx_hash"] == made.tx_hash
     assert fields["policy"] == word(POLICY_ID)
-    assert "var" not in fields
+    assert (fields["limit"], fields["es_limit"]) == ("30", "30")
+    assert not {"var", "es"} & set(fields)
 
 
 async def test_a_breach_is_recorded_and_reported_once_and_nothing_is_proved(world: World) -> None:
@@ -101,16 +107,37 @@ async def test_a_breach_is_recorded_and_reported_once_and_nothing_is_proved(worl
     first, second = await world.attest(), await world.attest()
     assert first == second
     assert first.state is AttestationState.BREACHED
-    assert (first.value, first.limit) == (Decimal(33), Decimal(30))
+    assert (first.var, first.limit, first.broken) == (Decimal(33), Decimal(30), ("var", "es"))
     assert [breach.subject for breach in world.breaches] == [OWNER.address]
     assert world.prover.proved == []
     assert sends(world.chain, "attest") == 0
     event, fields = (await world.events())[-1]
-    assert (event, fields["var"], fields["limit"]) == ("var.breach", "33", "30")
+    assert event == "var.breach"
+    shown = {name: fields[name] for name in ("broken", "var", "limit", "es", "es_limit")}
+    assert shown == {"broken": "var es", "var": "33", "limit": "30", "es": "33", "es_limit": "30"}
 
 
-async def test_a_limit_one_unit_below_the_var_cannot_be_proved_and_a_probe_halts_nobody(world: World) -> None:
-    world.contracts.limits[PROBE_ID] = LIMIT_UNITS - 1
+@pytest.mark.parametrize(
+    ("limits", "broken"),
+    [(Limits(LIMIT_UNITS, LIMIT_UNITS - 1), "es"), (Limits(LIMIT_UNITS - 1, LIMIT_UNITS), "var")],
+    ids=["es", "var"],
+)
+async def test_one_broken_limit_is_a_breach_that_names_it(world: World, limits: Limits, broken: str) -> None:
+    world.contracts.limits[POLICY_ID] = limits
+    await world.prepare()
+    made = await world.attest()
+    assert (made.state, made.broken) == (AttestationState.BREACHED, (broken,))
+    assert [breach.broken for breach in world.breaches] == [(broken,)]
+    assert world.prover.proved == []
+    event, fields = (await world.events())[-1]
+    assert (event, fields["broken"]) == ("var.breach", broken)
+
+
+@pytest.mark.parametrize(
+    "limits", [Limits(LIMIT_UNITS - 1, LIMIT_UNITS), Limits(LIMIT_UNITS, LIMIT_UNITS - 1)], ids=["var", "es"]
+)
+async def test_a_limit_one_unit_below_cannot_be_proved_and_a_probe_halts_nobody(world: World, limits: Limits) -> None:
+    world.contracts.limits[PROBE_ID] = limits
     await world.prepare()
     probed = await world.attest(policy_id=PROBE_ID)
     assert probed.state is AttestationState.BREACHED
@@ -121,7 +148,7 @@ async def test_a_limit_one_unit_below_the_var_cannot_be_proved_and_a_probe_halts
 async def test_a_short_position_gains_where_a_long_one_loses(world: World) -> None:
     await world.prepare(shares=-1_000)
     made = await world.attest()
-    assert (made.state, made.value) == (AttestationState.ATTESTED, Decimal(0))
+    assert (made.state, made.var, made.es) == (AttestationState.ATTESTED, Decimal(0), Decimal(0))
     inputs = world.prover.proved[0][0]
     assert inputs["q"] == [SCALAR_FIELD - 1_000 * 10**6, 0, 0]
 
@@ -165,13 +192,60 @@ async def test_returns_that_were_not_published_are_a_conflict_and_other_ones_tam
         await world.attest()
 
 
-async def test_an_unknown_policy_and_one_for_another_circuit_are_refused(world: World) -> None:
+async def test_an_unknown_policy_is_not_found(world: World) -> None:
     await world.prepare()
-    with pytest.raises(NotFound, match="no such policy"):
+    with pytest.raises(NotFound, match="knows no VaR policy"):
         await world.attest(policy_id=PROBE_ID)
-    world.prover.known = replace(KEY, verification_key_hash=b"\x04" * 32)
-    with pytest.raises(Conflict, match="another circuit"):
+
+
+@pytest.mark.parametrize(
+    ("pinned", "said"),
+    [
+        ({"instruments": 4}, "instruments 4, not 3"),
+        ({"window": 21}, "window 21, not 20"),
+        ({"k": 2}, "k 2, not 1"),
+        ({"tail": Fraction(3, 2)}, "tail 3/2, not 1/1"),
+        ({"quantity_bits": 41}, "quantity bits 41, not 40"),
+        ({"limit_bits": 81}, "limit bits 81, not 82"),
+        ({"pnl_bits": 82}, "P&L bits 82, not 83"),
+        ({"circuit_hash": b"\x04" * 32}, "circuit hash 0x0404"),
+        ({"verification_key_hash": b"\x04" * 32}, "verification key hash 0x0404"),
+    ],
+    ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
+)
+async def test_a_policy_that_pins_anything_else_than_the_provers_circuit_is_refused(
+    world: World, pinned: dict[str, Any], said: str
+) -> None:
+    await world.prepare()
+    world.contracts.pinned = replace(KEY, **pinned)
+    with pytest.raises(Conflict, match=f"another circuit or key than the prover's: {said}"):
         await world.attest()
+    assert world.prover.proved == []
+
+
+async def test_a_circuit_without_expected_shortfall_serves_no_policy_that_limits_it(world: World) -> None:
+    await world.prepare()
+    world.prover.known = replace(KEY, expected_shortfall=False)
+    with pytest.raises(Conflict, match="an expected shortfall"):
+        await world.attest()
+    world.contracts.limits[POLICY_ID] = Limits(LIMIT_UNITS)
+    made = await world.attest()
+    assert (made.state, made.es, made.es_limit) == (AttestationState.ATTESTED, None, None)
+    event, fields = (await world.events())[-1]
+    assert event == "var.attested"
+    assert "es_limit" not in fields
+
+
+async def test_the_policy_on_chain_must_be_the_one_that_the_settings_describe(world: World) -> None:
+    universe = world.returns.matrix(world.market.days()[20]).universe_id
+    await world.attestations.require_policy(LIMITS, universe)
+    with pytest.raises(Conflict, match=r"allows a VaR of 30 and an ES of 30 USD, .* an ES of 31"):
+        await world.attestations.require_policy(Limits(LIMIT_UNITS, 31 * 10**16), universe)
+    with pytest.raises(Conflict, match="another universe"):
+        await world.attestations.require_policy(LIMITS, ZERO)
+    world.contracts.limits.clear()
+    with pytest.raises(NotFound, match="knows no VaR policy"):
+        await world.attestations.require_policy(LIMITS, universe)
 
 
 async def test_a_contract_that_computes_another_context_is_tampering(world: World) -> None:

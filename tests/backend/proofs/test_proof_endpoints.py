@@ -14,9 +14,20 @@ from backend.accounts.types import Caller, Role
 from backend.kit.db import Database
 from backend.kit.queue import EmbeddedJobs, JobBoard, Jobs, JobView
 from backend.proofs.endpoints import router
+from backend.proofs.engine.kept import word
 from backend.proofs.service import AttestationService, EpochService, ReturnsService
 from backend.proofs.tasks import handlers
-from tests.backend.proofs.world import CONSTRAINTS, DAY, EPOCH, OWNER, World, account
+from tests.backend.proofs.world import (
+    CONSTRAINTS,
+    DAY,
+    EPOCH,
+    OWNER,
+    POLICY_ID,
+    PROBE_ID,
+    ZERO,
+    World,
+    account,
+)
 from tests.fakes import client_of, serve
 
 TRADER = Caller(OWNER.id, OWNER.address, OWNER.pseudonym, frozenset({Role.TRADER}))
@@ -85,14 +96,18 @@ async def test_an_operator_closes_and_publishes_and_the_owner_attests(site: Site
     assert published.json()["cid"] in site.world.pinner.files
     assert job.state == "done"
     assert job.result is not None
-    assert {name: job.result[name] for name in ("outcome", "value", "limit", "constraints", "prove_seconds")} == {
+    assert {name: job.result[name] for name in ("outcome", "value", "limit", "es", "es_limit")} == {
         "outcome": "attested",
         "value": "30",
         "limit": "30",
+        "es": "30",
+        "es_limit": "30",
+    }
+    assert {name: job.result[name] for name in ("constraints", "prove_seconds", "gas_used")} == {
         "constraints": CONSTRAINTS,
         "prove_seconds": 1.5,
+        "gas_used": 80_000,
     }
-    assert job.result["gas_used"] == 80_000
 
 
 async def test_a_stranger_sees_the_proof_but_never_the_value(site: Site) -> None:
@@ -101,18 +116,67 @@ async def test_a_stranger_sees_the_proof_but_never_the_value(site: Site) -> None
     await site.attest(TRADER)
     (shown,) = (await site.public())["attestations"]
     assert shown["state"] == "attested"
-    assert len(shown["public_inputs"]) == 10
-    assert "value" not in shown
+    assert len(shown["public_inputs"]) == 9
+    assert (shown["limit"], shown["es_limit"], shown["broken"]) == ("30", "30", [])
+    assert not {"value", "var", "es"} & set(shown)
 
 
 async def test_a_breach_is_shown_as_such_without_the_value(site: Site) -> None:
     await site.world.prepare(shares=11)
     job = await site.attest(OPERATOR)
     assert job.result is not None
-    assert job.result["outcome"] == "breach"
+    assert (job.result["outcome"], job.result["broken"]) == ("breach", ["var", "es"])
     (shown,) = (await site.public())["attestations"]
     assert (shown["state"], shown["proof"], shown["limit"]) == ("breached", None, "30")
+    assert (shown["es_limit"], shown["broken"]) == ("30", ["var", "es"])
     assert "33" not in str(shown)
+
+
+async def test_the_chain_shows_every_closed_epoch_with_its_gaps_breaches_and_failures(site: Site) -> None:
+    world = site.world
+    for later, shares in enumerate((1, 1, 11, 1, 1)):
+        await world.prepare(shares, later)
+    kept, skipped, breached, failed, again = range(EPOCH, EPOCH + 5)
+    first = await site.attest(TRADER, epoch=kept)
+    await site.attest(TRADER, epoch=breached)
+    world.prover.finds_none = True
+    assert (await site.attest(TRADER, epoch=failed)).state == "failed"
+    world.prover.finds_none = False
+    last = await site.attest(TRADER, epoch=again)
+    assert first.result is not None
+    assert last.result is not None
+    asked = await site.client.get("/proofs/var/chain", params={"subject": OWNER.address.upper().replace("X", "x", 1)})
+    shown = asked.json()
+    assert (shown["subject"], shown["policy_id"]) == (OWNER.address, word(POLICY_ID))
+    epochs = shown["epochs"]
+    assert [(one["epoch"], one["state"]) for one in epochs] == [
+        (kept, "attested"),
+        (skipped, "skipped"),
+        (breached, "breached"),
+        (failed, "failed"),
+        (again, "attested"),
+    ]
+    assert [one["broken"] for one in epochs] == [[], [], ["var", "es"], [], []]
+    assert epochs[3]["reason"] == "unavailable"
+    assert (epochs[0]["previous"], epochs[4]["previous"]) == (word(ZERO), epochs[0]["attestation_id"])
+    assert epochs[4]["tx_hash"] == last.result["tx_hash"]
+    assert "next" not in asked.links
+
+
+async def test_the_chain_comes_in_pages_and_under_the_policy_asked_for(site: Site) -> None:
+    for later in range(3):
+        await site.world.prepare(1, later)
+    asked = {"subject": OWNER.address, "policy_id": word(PROBE_ID), "limit": "2"}
+    first = await site.client.get("/proofs/var/chain", params=asked)
+    rest = await site.client.get(first.links["next"]["url"])
+    assert [one["epoch"] for page in (first, rest) for one in page.json()["epochs"]] == [EPOCH, EPOCH + 1, EPOCH + 2]
+    assert rest.json()["policy_id"] == word(PROBE_ID)
+    assert "next" not in rest.links
+    assert (await site.client.get("/proofs/var/chain", params=asked | {"policy_id": "0x12"})).status_code == 422
+
+
+async def test_a_stranger_is_in_no_chain(site: Site) -> None:
+    assert (await site.client.get("/proofs/var/chain", params={"subject": account(9).address})).json()["epochs"] == []
 
 
 async def test_a_job_that_cannot_be_done_says_why(site: Site) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from backend.kernel.clock import close_of, epoch_of
 from backend.kernel.errors import Invalid, NotFound
 from backend.kit.db import Database
 from backend.kit.pagination import Page, PageRequest
+from backend.market.types import DataBounds
 from backend.ports.chain import Reverted
 from backend.ports.market_data import Bar, DataSource, Panel
 from backend.ports.prover import CircuitKey, NoProof, Progress, Proof, Signal
@@ -24,7 +26,7 @@ from backend.proofs.engine.claim import attestation_id, context
 from backend.proofs.engine.kept import Attestation
 from backend.proofs.engine.returns import returns_id
 from backend.proofs.service import AttestationService, EpochService, ReturnsService
-from backend.proofs.types import Binding, Matrix
+from backend.proofs.types import Binding, Limits, Matrix
 from tests.fakes import FakeChain, FakeClock, FakeSigner
 
 UNIVERSE = ("AAA", "BBB", "CCC")
@@ -36,10 +38,11 @@ POLICY_ID, PROBE_ID = bytes([7]) * 32, bytes([8]) * 32
 LOG_ID = bytes([9]) * 32
 ZERO = bytes(32)
 CONSTRAINTS = 1234
-# The worst day loses 3 % of ten shares at 100 USD
+# The worst day loses 3 % of ten shares at 100 USD, and is the whole tail: VaR and expected shortfall are the same
 LIMIT_UNITS = 30 * 10**16
+LIMITS = Limits(LIMIT_UNITS, LIMIT_UNITS)
 KEY = CircuitKey(
-    circuit="var_3_20",
+    circuit="var_3_20_es",
     circuit_hash=b"\x01" * 32,
     verifying_key=b"key",
     verification_key_hash=b"\x02" * 32,
@@ -48,8 +51,11 @@ KEY = CircuitKey(
     window=WINDOW,
     k=RANK,
     confidence=Decimal("0.95"),
+    tail=Fraction(1),
+    expected_shortfall=True,
     quantity_bits=40,
-    limit_bits=100,
+    limit_bits=82,
+    pnl_bits=83,
 )
 
 
@@ -99,7 +105,7 @@ class Market:
         if end < length:
             raise Invalid("not so many days")
         closes = np.round(self.closes[:, end - length : end], 4)
-        return Panel(UNIVERSE, self._days[end - length : end], closes, closes, closes, closes, closes)
+        return Panel(UNIVERSE, self._days[end - length : end], closes, closes, closes, closes, closes, closes)
 
     def source(self) -> DataSource:
         """Name a made-up source."""
@@ -199,7 +205,8 @@ class Contracts:
         self.matrices: dict[tuple[bytes, int], bytes] = {}
         self.latest: dict[tuple[str, bytes], bytes] = {}
         self.attested: dict[tuple[str, int, bytes], bytes] = {}
-        self.limits = {POLICY_ID: LIMIT_UNITS}
+        self.limits = {POLICY_ID: LIMITS}
+        self.pinned = KEY
         self.submitted: list[tuple[Any, ...]] = []
         self._chain, self._universe_id = chain, universe_id
         chain.answer("ReturnsOracle", "returnsIdOf", lambda *key: self.matrices.get(key, ZERO))
@@ -217,16 +224,19 @@ class Contracts:
 
     def _policy(self, policy_id: bytes) -> tuple[Any, ...]:
         if policy_id not in self.limits:
-            return (ZERO, 0, 0, 0, 0, 0, ZERO, ZERO, "0x" + "00" * 20)
-        shape = (len(UNIVERSE), WINDOW, RANK, self.limits[policy_id], 0)
-        return (self._universe_id, *shape, KEY.circuit_hash, KEY.verification_key_hash, "0x" + "55" * 20)
+            return (ZERO, "0x" + "00" * 20, *(0,) * 10, ZERO, ZERO)
+        key, limits = self.pinned, self.limits[policy_id]
+        shape = (key.instruments, key.window, key.k, key.tail.numerator, key.tail.denominator)
+        bits = (key.quantity_bits, key.limit_bits, key.pnl_bits)
+        hashes = (key.circuit_hash, key.verification_key_hash)
+        return (self._universe_id, "0x" + "55" * 20, *shape, *bits, limits.var, limits.es, *hashes)
 
     def _binding(self, subject: str, epoch: int, policy: bytes, previous: bytes, log_id: bytes, index: int) -> Binding:
         attestor = bytes.fromhex(self._chain.address("VarAttestor")[2:])
         return Binding(self._chain.id, attestor, bytes.fromhex(subject[2:]), epoch, policy, previous, log_id, index)
 
     def _attest(self, claim: tuple[Any, ...], prices: list[int], packed: bytes, proof: list[int]) -> None:
-        subject, epoch, policy, log_id, index, commitment = claim[:6]
+        subject, epoch, policy, log_id, index, commitment, _r, _z = claim
         if (subject, epoch, policy) in self.attested:
             raise Reverted("EpochNotAfter", (epoch, epoch))
         previous = self.latest.get((subject, policy), ZERO)
@@ -255,7 +265,16 @@ class World:
         self.journal = AuditJournal(self.clock)
         self.reader = LogReader()
         self.epochs = EpochService(self.journal, self.clock, self.directory, self.holdings, UNIVERSE)
-        self.returns = ReturnsService(self.chain, self.market, self.pinner, self.journal, self.clock, window=WINDOW)
+        # This market stands still for weeks.
+        self.returns = ReturnsService(
+            self.chain,
+            self.market,
+            self.pinner,
+            self.journal,
+            self.clock,
+            window=WINDOW,
+            bounds=DataBounds(stale_days=WINDOW + 1),
+        )
         self.contracts = Contracts(self.chain, self.returns.matrix(DAY).universe_id)
         self.breaches: list[Attestation] = []
         self.stages: list[str] = []
@@ -274,12 +293,14 @@ class World:
             pinner=self.pinner,
         )
 
-    async def prepare(self, shares: int = 10) -> None:
-        """Close the epoch with shares of the first instrument, publish the returns, anchor the log."""
+    async def prepare(self, shares: int = 10, later: int = 0) -> None:
+        """Close the epoch, or one later, with shares of the first instrument, publish its returns, anchor the log."""
+        day = DAY + timedelta(days=later)
         self.holdings.units[OWNER.id] = {"AAA": shares * 10**6}
+        self.clock.business_time = close_of(day)
         async with self.database.transaction() as session:
-            await self.epochs.close(session, EPOCH)
-            await self.returns.publish(session, DAY)
+            await self.epochs.close(session, epoch_of(day))
+            await self.returns.publish(session, day)
         await self.anchor()
 
     async def anchors_only(self) -> None:

@@ -74,6 +74,30 @@ def test_a_var_on_the_limit_passes_and_one_above_it_does_not(limit: str, refused
     assert rule(judge(cleared("buy", "100"), tight)) == refused
 
 
+def test_the_expected_shortfall_is_the_mean_of_the_worst_days_and_a_half() -> None:
+    figures = judge(cleared("buy", "100"), situation())
+    assert isinstance(figures, Figures)
+    # 90 days at 95 %: the mean of the worst 4.5, -9, -8, -7, -6 and half of -5 %, of 10,000 USD, rounded up to 1e-16.
+    assert figures.es == Decimal("722.2222222222222223")
+    assert figures.es_before == Decimal(0)
+
+
+@pytest.mark.parametrize(("limit", "refused"), [("722.2222222222222223", ""), ("722.2222222222222222", "es_limit")])
+def test_an_expected_shortfall_on_the_limit_passes_and_one_a_unit_above_it_does_not(limit: str, refused: str) -> None:
+    tight = replace(situation(), limits=replace(LIMITS, es_limit=Decimal(limit)))
+    outcome = judge(cleared("buy", "100"), tight)
+    assert rule(outcome) == refused
+    if isinstance(outcome, Refused):
+        assert outcome.detail == {"value": "722.2222222222222223", "limit": limit}
+    else:
+        assert (tight.recorded()["es_limit"], outcome.recorded()["es"]) == (limit, limit)
+
+
+def test_without_an_expected_shortfall_limit_none_is_judged() -> None:
+    assert rule(judge(cleared("buy", "400"), situation())) == ""
+    assert "es_limit" not in situation().recorded()
+
+
 @pytest.mark.parametrize(("cap", "refused"), [("10000", ""), ("9999.99", "progressive_cap")])
 def test_the_cap_holds_for_the_exposure_after_the_order(cap: str, refused: str) -> None:
     capped = replace(situation(AAA="40"), cap=Decimal(cap))
@@ -108,6 +132,13 @@ def test_nobody_sells_more_than_they_hold(held: str, refused: str) -> None:
 def test_a_sale_that_lowers_the_var_passes_whatever_the_limits_say() -> None:
     shut = replace(situation(AAA="100"), cap=Decimal(0), var_limit=Decimal(0))
     assert rule(judge(cleared("sell", "50"), shut)) == ""
+
+
+def test_a_sale_that_lowers_the_expected_shortfall_passes_and_one_that_raises_it_does_not() -> None:
+    none = replace(LIMITS, es_limit=Decimal(0))
+    assert rule(judge(cleared("sell", "50"), replace(situation(AAA="100"), limits=none))) == ""
+    hedged = replace(situation(AAA="100", BBB="200"), limits=none)
+    assert rule(judge(cleared("sell", "200", "BBB"), hedged)) == "es_limit"
 
 
 def test_a_sale_that_takes_the_hedge_away_must_keep_the_var_limit() -> None:
