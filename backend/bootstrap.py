@@ -116,7 +116,9 @@ def make_market_data(settings: Settings) -> MarketData:
         case "replay":
             from backend.adapters.market_data.replay import ReplayMarketData
 
-            return ReplayMarketData()
+            if settings.market_data_file is None:
+                return ReplayMarketData()
+            return ReplayMarketData(settings.market_data_file, str(settings.market_data_file), "as its owner says")
         case _:
             assert_never(settings.market_data)
 

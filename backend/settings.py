@@ -77,6 +77,7 @@ class Settings(BaseSettings):
 
     # market and risk
     first_business_day: str = ""
+    market_data_file: Path | None = None
     returns_jump_bound: Decimal = Field(default=Decimal("0.5"), gt=0)
     returns_stale_days: int = Field(default=5, ge=1)
     initial_cash_usd: Decimal = Decimal(100_000)

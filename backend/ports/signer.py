@@ -11,6 +11,7 @@ class KeyRole(StrEnum):
     OPERATOR = "operator"
     ANCHORER = "anchorer"
     PUBLISHER = "publisher"
+    COUNTERSIGNER = "countersigner"
     ISSUER = "issuer"
     ATTESTER = "attester"
 

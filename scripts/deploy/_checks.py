@@ -56,6 +56,7 @@ def expectations(contracts: Mapping[str, Any], plan: Plan, deployer: str) -> Ite
     yield "AuthorizedSenderPolicy", "senderAuthorized", [roles["relay"]], True
     yield "IssuerSenderPolicy", "senderAuthorized", [roles["issuer"]], True
     yield "ReturnsOracle", "isPublisher", [roles["publisher"]], True
+    yield "ReturnsOracle", "isPublisher", [roles["countersigner"]], True
     yield "RefiTimelock", "hasRole", [timelock.PROPOSER_ROLE(), governor.address], True
     yield "RefiTimelock", "hasRole", [timelock.CANCELLER_ROLE(), roles["guardian"]], True
     yield "RefiTimelock", "hasRole", [timelock.DEFAULT_ADMIN_ROLE(), deployer], False

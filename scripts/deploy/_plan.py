@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 LOCAL_CHAIN_IDS = frozenset({31337, 42069})
-ROLES = ("operator", "anchorer", "publisher", "issuer", "attester", "guardian", "relay")
+ROLES = ("operator", "anchorer", "publisher", "countersigner", "issuer", "attester", "guardian", "relay")
 
 # The accounts that development nodes start with (mnemonic "test test ... junk", the first 20): their keys are public.
 ANVIL_ACCOUNTS = frozenset(

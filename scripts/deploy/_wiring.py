@@ -123,7 +123,8 @@ def deploy_evidence(at: Deployment, plan: Plan) -> None:
     """Deploy the anchor, the oracle, the attestor and the verifiers of the plan."""
     anchor = at.deploy("AuditAnchor", at.deployer)
     oracle = at.deploy("ReturnsOracle", at.deployer)
-    at.send("ReturnsOracle", "setPublisher", plan.roles["publisher"], True)
+    for role in ("publisher", "countersigner"):
+        at.send("ReturnsOracle", "setPublisher", plan.roles[role], True)
     at.deploy("VarAttestor", at.deployer, oracle, anchor)
     for verifier in plan.verifiers:
         at.deploy("Groth16Verifier", verifier.key, name=verifier.name)

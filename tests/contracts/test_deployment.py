@@ -32,7 +32,7 @@ APE = ROOT / "contracts" / ".venv" / "bin" / "ape"
 ANVIL = ROOT / "node_modules" / ".bin" / "anvil"
 PATIENCE_SECONDS = 30
 FIRST_DAY = 1_451_606_400
-ROLES = ("operator", "anchorer", "publisher", "issuer", "attester", "guardian", "relay")
+ROLES = ("operator", "anchorer", "publisher", "countersigner", "issuer", "attester", "guardian", "relay")
 PEOPLE = {name: Account.from_key(sha256(name.encode()).digest()) for name in (*ROLES, "trader", "stranger", "voter")}
 KYC = keccak(text="common.kyc")
 CCID = keccak(text="a person")

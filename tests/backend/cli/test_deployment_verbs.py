@@ -50,7 +50,7 @@ def answers(state: Path) -> Mapping[str, Answer]:
 
 def test_keys_list_shows_addresses_and_no_key(answers: Mapping[str, Answer], state: Path) -> None:
     shown = json.loads(answers["keys"].out)
-    assert set(shown) == {"operator", "anchorer", "publisher", "issuer", "attester", "log"}
+    assert set(shown) == {"operator", "anchorer", "publisher", "countersigner", "issuer", "attester", "log"}
     assert len(set(shown.values())) == len(shown)
     assert all(len(value) == (64 if name == "log" else 42) for name, value in shown.items())
     assert answers["keys again"] == answers["keys"]
@@ -61,7 +61,7 @@ def test_keys_are_their_owners_alone(answers: Mapping[str, Answer], state: Path)
     files = [*(state / "keys").iterdir(), state / "token_secret"]
     assert stat.S_IMODE((state / "keys").stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
-    assert len(files) == 7
+    assert len(files) == 8
 
 
 def test_a_database_without_a_schema_is_told_with_its_remedy(answers: Mapping[str, Answer]) -> None:
