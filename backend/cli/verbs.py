@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from backend.cli.app import Json, app, choose, run, show
+from backend.cli.zk.verbs import zk
 from backend.kernel.errors import Invalid
 
 OPERATOR = "operator:cli"
@@ -48,7 +49,7 @@ log = group("log", "Read the audit log.")
 audit = group("audit", "Check what the platform discloses; nothing that it says is trusted.")
 agent = group("agent", "Train agents and look at models.")
 risk = group("risk", "Look at an account's risk.")
-zk = group("zk", "Keys and circuits of the VaR proof.")
+app.add_typer(zk)
 compliance = group("compliance", "Ask the on-chain rules; issue credentials.")
 gov = group("gov", "Models and their votes.")
 keys = group("keys", "The platform's keys: addresses only, never secrets.")
@@ -247,30 +248,6 @@ def risk_var(
         show(answer)
     else:
         typer.echo(f"{answer['method']} VaR {confidence}: {answer['value']} USD over {answer['window']} days")
-
-
-@zk.command("setup")
-def zk_setup() -> None:
-    """Make the development proving key (INSECURE: one party made it), or find it."""
-    from backend.cli.zk import setup
-
-    show(setup())
-
-
-@zk.command("key")
-def zk_key() -> None:
-    """Print the proving key's record."""
-    from backend.cli.zk import key
-
-    show(key())
-
-
-@zk.command("report")
-def zk_report() -> None:
-    """Print the circuits' constraint counts."""
-    from backend.cli.zk import report
-
-    show(report())
 
 
 @compliance.command("check")
