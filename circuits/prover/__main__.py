@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Groth16 as a process: `python -m circuits.prover COMMAND [CIRCUIT] [--folder FOLDER]`, from the repository's root.
 
-CIRCUIT is var_16_90 and FOLDER .refi/zk unless given.
+CIRCUIT is var_16_90_es and FOLDER .refi/zk unless given.
 
-setup    make the circuit's development key in FOLDER, or find it there
-key      print the key's record: hashes, verifying key, parameters, insecure or not
+setup    make the circuit's development key in FOLDER, or find the key there
+key      print the key's record: hashes, verifying key, parameters, origin, insecure or not and why
 prove    stdin {"inputs": {signal: number or list}, "public_inputs": [...]}
-         answers {"proof": "0x.."} or {"refused": why}
+         answers {"proof": "0x..", "cpu_seconds", "peak_bytes", "engine"} or {"refused": why}
 verify   stdin {"proof": "0x..", "public_inputs": [...]}; answers {"valid": true or false}
+ceremony say how a key is made that no single party can forge with: the steps, the powers of tau, what makes it secure
+import   check a contributed --zkey against --ptau and the circuit, and make it the circuit's key
+         (--beacon HEX and --contributor NAME=HASH, twice or more, as published: else it stays insecure)
 compile  count the constraints with circom2
 count    the same, kept in FOLDER beside the key as long as the sources are the same
 measure  stdin as for prove; answers CPU seconds, peak memory and verify milliseconds (see measure.py)
 inspect  look for unconstrained signals with circom2; exit status 1 when something is unexpected
+
+--engine groth16py (arkworks in this process) or snarkjs (a node process; proves with keys made by `import`).
 
 Numbers are decimal strings, 0x-hex strings or JSON integers. Each line of stdout is one JSON object; lines before the
 last hold only "progress". Exit status: 0 answered (a refusal is an answer), 1 fault, with
@@ -23,17 +28,17 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
 import groth16py
 
-from circuits.prover import compiler, keys, measure
+from circuits.prover import ceremony, compiler, keys, measure
+from circuits.prover.engines import ENGINES
 
 Answer = dict[str, Any]
-COMMANDS = ("setup", "key", "prove", "verify", "compile", "count", "measure", "inspect")
+COMMANDS = ("setup", "key", "prove", "verify", "ceremony", "import", "compile", "count", "measure", "inspect")
 
 
 def number(value: str | int) -> int:
@@ -46,25 +51,16 @@ def numbers(value: str | int | list[Any]) -> int | list[Any]:
     return [numbers(part) for part in value] if isinstance(value, list) else number(value)
 
 
-def prove(circuit: str, folder: Path, request: Answer, progress: keys.Progress) -> Answer:
+def prove(circuit: str, folder: Path, engine: str, request: Answer, progress: keys.Progress) -> Answer:
     """Prove and verify: a proof that does not verify never leaves this process."""
-    keys.load_meta(circuit, folder)
-    progress("loading the key")
-    proving = keys.load_proving(circuit, folder)
-    progress("proving")
-    started = time.process_time()
-    inputs: dict[str, object] = {name: numbers(value) for name, value in request["inputs"].items()}
-    try:
-        proof = groth16py.prove(proving, inputs)
-    except (groth16py.WitnessError, groth16py.EncodingError) as error:
-        return {"refused": f"no witness: {error}"}
-    seconds = time.process_time() - started
-    progress("verifying")
-    # groth16py proves unsatisfied witnesses too; only verification tells
+    meta = keys.load_meta(circuit, folder)
+    inputs = {str(name): numbers(value) for name, value in request["inputs"].items()}
     public = [number(value) for value in request["public_inputs"]]
-    if not _valid(circuit, folder, proof, public):
-        return {"refused": "the inputs do not satisfy the circuit"}
-    return {"proof": "0x" + proof.hex(), "public_inputs": [hex(value) for value in public], "cpu_seconds": seconds}
+    answer = ENGINES[engine].prove(meta, folder, inputs, public, progress)
+    if "refused" in answer:
+        return answer
+    shown = {"proof": "0x" + answer["proof"].hex(), "public_inputs": [hex(value) for value in public]}
+    return {**answer, **shown, "engine": engine}
 
 
 def measured(circuit: str, folder: Path, request: Answer, progress: keys.Progress) -> Answer:
@@ -73,28 +69,36 @@ def measured(circuit: str, folder: Path, request: Answer, progress: keys.Progres
     return measure.measure(circuit, folder, inputs, [number(value) for value in request["public_inputs"]], progress)
 
 
-def verify(circuit: str, folder: Path, request: Answer) -> Answer:
+def verify(circuit: str, folder: Path, engine: str, request: Answer) -> Answer:
     """Verify a proof against the circuit's key."""
-    keys.load_meta(circuit, folder)
+    meta = keys.load_meta(circuit, folder)
     public = [number(value) for value in request["public_inputs"]]
     proof = bytes.fromhex(str(request["proof"]).removeprefix("0x"))
-    return {"valid": _valid(circuit, folder, proof, public)}
+    return {"valid": ENGINES[engine].verify(meta, folder, proof, public)}
 
 
-def _valid(circuit: str, folder: Path, proof: bytes, public: list[int]) -> bool:
-    verifier = groth16py.Verifier(keys.load_verifying(circuit, folder))
-    try:
-        return bool(verifier.verify(proof, public))
-    except (groth16py.VerificationError, groth16py.EncodingError):
-        return False
+def import_key(circuit: str, folder: Path, chosen: argparse.Namespace, progress: keys.Progress) -> Answer:
+    """Take a contributed key over."""
+    if chosen.zkey is None or chosen.ptau is None:
+        raise keys.KeyRefused("an import needs --zkey and --ptau")
+    contributors = dict(named.split("=", 1) for named in chosen.contributor)
+    if len(contributors) != len(chosen.contributor):
+        raise keys.KeyRefused("a contributor is named twice")
+    files = (chosen.zkey.resolve(), chosen.ptau.resolve())
+    return ceremony.import_key(circuit, folder, files, (contributors, chosen.beacon), progress)
 
 
 def main(arguments: list[str], answers: TextIO) -> int:
     """Run one command and write its answer as JSON lines."""
     parser = argparse.ArgumentParser(prog="circuits.prover", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument("circuit", nargs="?", default="var_16_90")
+    parser.add_argument("circuit", nargs="?", default="var_16_90_es")
     parser.add_argument("--folder", type=Path, default=keys.ROOT / ".refi" / "zk")
+    parser.add_argument("--engine", choices=sorted(ENGINES), default="groth16py")
+    parser.add_argument("--zkey", type=Path)
+    parser.add_argument("--ptau", type=Path)
+    parser.add_argument("--beacon")
+    parser.add_argument("--contributor", action="append", default=[], metavar="NAME=HASH")
     chosen = parser.parse_args(arguments)
 
     def say(answer: Answer) -> None:
@@ -103,12 +107,14 @@ def main(arguments: list[str], answers: TextIO) -> int:
     def progress(stage: str) -> None:
         say({"progress": stage})
 
-    circuit, folder = chosen.circuit, chosen.folder.resolve()
+    circuit, folder, engine = chosen.circuit, chosen.folder.resolve(), chosen.engine
     commands: dict[str, Callable[[], Answer]] = {
         "setup": lambda: keys.setup(circuit, folder, progress),
         "key": lambda: keys.load_meta(circuit, folder),
-        "prove": lambda: prove(circuit, folder, json.load(sys.stdin), progress),
-        "verify": lambda: verify(circuit, folder, json.load(sys.stdin)),
+        "prove": lambda: prove(circuit, folder, engine, json.load(sys.stdin), progress),
+        "verify": lambda: verify(circuit, folder, engine, json.load(sys.stdin)),
+        "ceremony": lambda: ceremony.steps(circuit, folder),
+        "import": lambda: import_key(circuit, folder, chosen, progress),
         "compile": lambda: compiler.count(circuit, folder),
         "count": lambda: measure.count(circuit, folder, progress),
         "measure": lambda: measured(circuit, folder, json.load(sys.stdin), progress),
@@ -119,6 +125,7 @@ def main(arguments: list[str], answers: TextIO) -> int:
     except (
         keys.KeyRefused,
         groth16py.SetupError,
+        groth16py.EncodingError,
         groth16py.WitnessError,
         OSError,
         KeyError,

@@ -24,6 +24,13 @@ def count(circuit: str, folder: Path) -> Meta:
     return {name.replace("-", "_").replace(" ", "_"): int(counts[name].split()[0]) for name in COUNTS if name in counts}
 
 
+def build(circuit: str, folder: Path) -> tuple[Path, Path]:
+    """Compile to the constraints (.r1cs) and the witness calculator (.wasm) in `folder`, and return their paths."""
+    _compile(circuit, "--r1cs", "--wasm", "--O2", "-o", os.path.relpath(folder, ROOT))
+    name = Path(parameters(circuit)["file"]).stem
+    return folder / f"{name}.r1cs", folder / f"{name}_js" / f"{name}.wasm"
+
+
 def inspect(circuit: str) -> Meta:
     """Return the compiler's notices of possibly unconstrained signals, and which of them nobody expects."""
     notices = WARNING.findall(_compile(circuit, "--inspect"))

@@ -16,6 +16,10 @@ from typing import Any
 import groth16py
 
 from backend.kernel.keccak import keccak256
+from circuits.prover import record, zkey
+from circuits.prover.refusals import KeyRefused
+
+__all__ = ["CIRCUITS", "ROOT", "KeyRefused", "Meta", "Progress", "circuit_hash", "load_meta", "parameters", "setup"]
 
 CIRCUITS = Path(__file__).resolve().parent.parent
 ROOT = CIRCUITS.parent
@@ -28,12 +32,10 @@ G2_GENERATOR = (
     8495653923123431417604973247489272438418190587263600148770280649306958101930,
 )
 
+MADE_BY = f"groth16py {groth16py.__version__}"
+
 Meta = dict[str, Any]
 Progress = Callable[[str], None]
-
-
-class KeyRefused(Exception):
-    """A key that anyone could forge proofs for, or that is not of this circuit."""
 
 
 def parameters(circuit: str) -> Meta:
@@ -95,60 +97,113 @@ def refuse_forgeable(packed: bytes) -> None:
 
 def setup(circuit: str, folder: Path, progress: Progress) -> Meta:
     """Return the circuit's key in `folder`, making a single-party development key if none fits the sources."""
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = circuit_hash(circuit)
-    with _locked(folder / f".{circuit}.lock"):
-        if (folder / circuit / "meta.json").exists():
-            meta = load_meta(circuit, folder)
-            if meta["circuit_hash"] == wanted:
+    with replaced(circuit, folder) as fresh:
+        found = _record(circuit, folder)
+        if found is not None and found.get("origin") is not None:
+            if _is_of_sources(circuit, found):
                 progress("key present")
-                return meta
+                return load_meta(circuit, folder)
+            if found["origin"] == record.CEREMONY:
+                raise KeyRefused(
+                    f"the ceremony's key of {circuit} is of another text of the circuit: move it away first"
+                )
         progress("compiling and making a key")
+        proving, verifying = groth16py.setup_circom(str(CIRCUITS / parameters(circuit)["file"]), [])
+        save(circuit, fresh, (proving, verifying), {"made_by": MADE_BY, **record.development()})
+    progress("key made")
+    return load_meta(circuit, folder)
+
+
+@contextmanager
+def replaced(circuit: str, folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes the circuit's if it holds a whole key at the end; one writer at a time."""
+    parameters(circuit)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / f".{circuit}.lock"):
         fresh = Path(tempfile.mkdtemp(prefix=f".{circuit}.", dir=folder))
         try:
-            meta = _make(circuit, wanted, fresh)
-            # Readers see the old folder or the new one, never half of one
-            shutil.rmtree(folder / circuit, ignore_errors=True)
-            fresh.rename(folder / circuit)
+            yield fresh
+            if (fresh / "meta.json").exists():
+                fresh.chmod(0o755)
+                # Readers see the old folder or the new one, never half of one
+                shutil.rmtree(folder / circuit, ignore_errors=True)
+                fresh.rename(folder / circuit)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-    progress("key made")
-    return meta
 
 
-def _make(circuit: str, source_hash: str, fresh: Path) -> Meta:
-    entry = parameters(circuit)
-    proving, verifying = groth16py.setup_circom(str(CIRCUITS / entry["file"]), [])
+def save(circuit: str, fresh: Path, pair: tuple[groth16py.ProvingKey, groth16py.VerifyingKey], origin: Meta) -> None:
+    """Write a key pair into `fresh`, beside what lies there already, and last the record of it all."""
+    proving, verifying = pair
     packed = packed_key(verifying)
     refuse_forgeable(packed)
-    meta: Meta = {
-        "circuit": circuit,
-        "circuit_hash": source_hash,
-        "verification_key_hash": "0x" + keccak256(packed).hex(),
-        "verification_key": "0x" + packed.hex(),
-        "insecure": True,  # one party made it, and could keep what forges proofs
-        "made_by": f"groth16py {groth16py.__version__}",
-        **{name: value for name, value in entry.items() if name != "file"},
-    }
     proving.save(str(fresh / "proving.key"))
     verifying.save(str(fresh / "verifying.key"))
     (fresh / "vk.json").write_text(verifying.to_json())
+    meta: Meta = {
+        "circuit": circuit,
+        "circuit_hash": circuit_hash(circuit),
+        "verification_key_hash": "0x" + keccak256(packed).hex(),
+        "verification_key": "0x" + packed.hex(),
+        "files": {file.name: _digest(file) for file in sorted(fresh.iterdir())},
+        **_parameters(circuit),
+        **origin,
+    }
     (fresh / "meta.json").write_text(json.dumps(meta, indent=2, sort_keys=True) + "\n")
-    fresh.chmod(0o755)
-    return meta
 
 
 def load_meta(circuit: str, folder: Path) -> Meta:
-    """Return what is recorded of a key, after checking it against the key itself."""
-    path = folder / circuit / "meta.json"
-    if not path.exists():
+    """Return what is recorded of a key, after checking it against the key, the circuit's sources and its origin."""
+    parameters(circuit)
+    meta = _record(circuit, folder)
+    if meta is None:
         raise KeyRefused(f"no key of {circuit} in {folder}: run setup first")
-    meta: Meta = json.loads(path.read_text())
     packed = packed_key(load_verifying(circuit, folder))
     refuse_forgeable(packed)
-    if meta["verification_key_hash"] != "0x" + keccak256(packed).hex():
+    if (meta["verification_key"], meta["verification_key_hash"]) != (
+        "0x" + packed.hex(),
+        "0x" + keccak256(packed).hex(),
+    ):
         raise KeyRefused(f"the key of {circuit} is not the one recorded beside it")
+    if meta.get("origin") is None or not _is_of_sources(circuit, meta):
+        raise KeyRefused(f"the key of {circuit} is of another text of the circuit: run setup again")
+    record.require_consistent(meta)
+    if meta["origin"] == record.CEREMONY:
+        record.require_of(meta, packed, zkey.read(folder / circuit / "circuit.zkey"))
     return meta
+
+
+def require_files(meta: Meta, folder: Path, *names: str) -> None:
+    """Raise KeyRefused unless the named files of a key are those that its record was made with."""
+    for name in names:
+        path = folder / meta["circuit"] / name
+        if name not in meta["files"]:
+            raise KeyRefused(f"the key of {meta['circuit']} has no {name}: snarkjs needs a key imported from a zkey")
+        if not path.exists() or _digest(path) != meta["files"][name]:
+            raise KeyRefused(f"{name} of {meta['circuit']} is not the one recorded beside it")
+
+
+def _record(circuit: str, folder: Path) -> Meta | None:
+    path = folder / circuit / "meta.json"
+    if not path.exists():
+        return None
+    meta: Meta = json.loads(path.read_text())
+    return meta
+
+
+def _is_of_sources(circuit: str, meta: Meta) -> bool:
+    """Return whether a key's record is of the circuit's text and parameters as they are now."""
+    now = {"circuit": circuit, "circuit_hash": circuit_hash(circuit), **_parameters(circuit)}
+    return all(meta.get(name) == value for name, value in now.items())
+
+
+def _parameters(circuit: str) -> Meta:
+    return {name: value for name, value in parameters(circuit).items() if name != "file"}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return "0x" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_verifying(circuit: str, folder: Path) -> groth16py.VerifyingKey:
