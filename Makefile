@@ -82,8 +82,8 @@ node_modules/.ok: package.json package-lock.json
 	@touch $@
 
 .refi/zk/.ok: circuits/circuits.json $(wildcard circuits/*.circom circuits/lib/*.circom circuits/prover/*.py) | .venv/.ok node_modules/.ok
-	.venv/bin/python -m circuits.prover setup var_16_90 --folder .refi/zk >/dev/null
-	.venv/bin/python -m circuits.prover compile var_16_90 --folder .refi/zk > .refi/zk/var_16_90/counts.json
+	.venv/bin/python -m circuits.prover setup var_16_90_es --folder .refi/zk >/dev/null
+	.venv/bin/python -m circuits.prover count var_16_90_es --folder .refi/zk >/dev/null
 	@touch $@
 
 clean: ## remove everything that the other targets made

@@ -42,16 +42,18 @@ from backend.ports.policy import Policy
 from backend.ports.prover import Prover
 from backend.ports.signer import KeyRole, Signer
 from backend.proofs.engine.kept import Attestation
-from backend.proofs.service import AttestationService, EpochService, ReturnsService
+from backend.proofs.engine.returns import universe_id
+from backend.proofs.service import AttestationService, CountersignService, EpochService, OnBreach, ReturnsService
 from backend.proofs.tasks import handlers as proof_handlers
+from backend.proofs.types import Limits
 from backend.risk.service import KillSwitch, RiskGate
 from backend.risk.types import RiskLimits
 from backend.settings import Settings
 from backend.transparency.service import AccountExports, LogBundles, PackBuilder, forget
 
 ROOT = Path(__file__).resolve().parents[1]
-CIRCUIT = "var_16_90"
-VERIFIER = "VarVerifier16x90"
+CIRCUIT = "var_16_90_es"
+VERIFIER = "VarVerifier16x90Es"
 CONFIDENCE = Decimal("0.95")
 WINDOW = 90
 
@@ -188,6 +190,10 @@ def make_prover(settings: Settings) -> Prover:
             from backend.adapters.prover.groth16 import Groth16Process
 
             return Groth16Process(ROOT, settings.proving_keys_dir.absolute())
+        case "snarkjs":
+            from backend.adapters.prover.groth16 import Groth16Process
+
+            return Groth16Process(ROOT, settings.proving_keys_dir.absolute(), engine="snarkjs")
         case _:
             assert_never(settings.prover)
 
@@ -243,18 +249,51 @@ def make_outside(settings: Settings) -> Outside:
     )
 
 
+def var_limits(settings: Settings) -> Limits:
+    """Return the limits of the VaR policy, 1e-16 USD."""
+    return Limits(*(to_units(limit, PNL_DECIMALS) for limit in (settings.var_limit_usd, settings.es_limit_usd)))
+
+
 def var_policy_id(settings: Settings) -> bytes:
-    """Return the id of the VaR policy that a deployment is made with."""
-    return keccak256(f"{settings.origin}/{CIRCUIT}/{CONFIDENCE}".encode())
+    """Return the id of the VaR policy that a deployment is made with: it names all that the policy pins.
+
+    A policy is immutable on chain: other limits or another key are another policy, with a chain of its own.
+    """
+    limits, key_hash = var_limits(settings), _beside_the_key(settings, "meta.json", "verification_key_hash")
+    return keccak256(f"{settings.origin}/{CIRCUIT}/{key_hash}/{limits.var}/{limits.es}".encode())
 
 
 def constraints(settings: Settings) -> int:
     """Return the circuit's number of constraints as the compiler counted them."""
-    counts = settings.proving_keys_dir / CIRCUIT / "counts.json"
+    return int(_beside_the_key(settings, "counts.json", "non_linear_constraints"))
+
+
+def _beside_the_key(settings: Settings, file: str, name: str) -> str | int:
+    path = settings.proving_keys_dir / CIRCUIT / file
     try:
-        return int(json.loads(counts.read_text())["non_linear_constraints"])
+        found: str | int = json.loads(path.read_text())[name]
     except (OSError, ValueError, KeyError) as missing:
-        raise Unavailable(f"{counts} is missing: run `make build`") from missing
+        raise Unavailable(f"{path} is missing: run `make build`") from missing
+    return found
+
+
+async def require_var_policy(platform: Platform) -> None:
+    """Raise Conflict or NotFound where the policy on chain is not the one that the settings describe."""
+    attestations: AttestationService = platform.service(AttestationService)
+    universe = universe_id(platform.outside.market_data.universe())
+    await attestations.require_policy(var_limits(platform.settings), universe)
+
+
+def halting(accounts: Accounts, switch: KillSwitch) -> OnBreach:
+    """Return what a breach does: the wallet's orders stop, for the limits that it broke."""
+    names = {"var": "VaR", "es": "expected shortfall"}
+
+    async def on_breach(session: AsyncSession, breach: Attestation) -> None:
+        holder = await accounts.find(session, address=breach.subject)
+        broken = " and ".join(names[limit] for limit in breach.broken)
+        await switch.trip_account(session, holder.account_id, breach.subject, f"{broken} above the policy's limit")
+
+    return on_breach
 
 
 def build(settings: Settings) -> Platform:
@@ -290,6 +329,7 @@ def build(settings: Settings) -> Platform:
         cost_rate=(1 + settings.slippage_rate) * (1 + settings.fee_rate) - 1,
         confidence=CONFIDENCE,
         window=WINDOW,
+        es_limit=settings.es_limit_usd,
         data=bounds,
     )
     risk = RiskGate(market, market_data, journal, switch, limits)
@@ -316,14 +356,13 @@ def build(settings: Settings) -> Platform:
 
     market.before_advance.append(close_day)
     returns = ReturnsService(chain, market_data, artifacts, journal, clock, window=WINDOW, bounds=bounds)
-
-    async def on_breach(session: AsyncSession, breach: Attestation) -> None:
-        holder = await accounts.find(session, address=breach.subject)
-        await switch.trip_account(session, holder.account_id, breach.subject, "VaR above the attested limit")
+    second = outside.signer.address(KeyRole.COUNTERSIGNER)
+    countersigning = CountersignService(chain, market_data, journal, second, window=WINDOW, bounds=bounds)
 
     attestations = AttestationService(
         database, chain, outside.prover, reader, anchoring, journal, clock,
-        circuit=CIRCUIT, constraints=constraints(settings), policy_id=var_policy_id(settings), on_breach=on_breach,
+        circuit=CIRCUIT, constraints=constraints(settings), policy_id=var_policy_id(settings),
+        on_breach=halting(accounts, switch),
         pinner=artifacts,
     )  # fmt: skip
     packs = PackBuilder(
@@ -342,7 +381,7 @@ def build(settings: Settings) -> Platform:
         type(service): service
         for service in (
             settings, database, accounts, market, decisions, compliance, risk, switch, execution, reconciliations,
-            artifacts, models, epochs, returns, attestations, anchoring, reader, packs, exports,
+            artifacts, models, epochs, returns, countersigning, attestations, anchoring, reader, packs, exports,
             erasures, bundles,
         )
     }  # fmt: skip
@@ -373,7 +412,7 @@ async def worker_runtime(settings: Settings) -> AsyncIterator[WorkerRuntime]:
 
 def deployment_plan(settings: Settings, voters: Sequence[str]) -> Mapping[str, object]:
     """Return what scripts/deploy is asked to do for these settings: roles, log, universe, key and VaR policy."""
-    signer = make_signer(settings)
+    signer, limits = make_signer(settings), var_limits(settings)
     key = asyncio.run(make_prover(settings).key(CIRCUIT))
     roles = {role.value: signer.address(role) for role in KeyRole}
     return {
@@ -385,10 +424,10 @@ def deployment_plan(settings: Settings, voters: Sequence[str]) -> Mapping[str, o
         "var_policies": [
             {
                 "policy_id": var_policy_id(settings).hex(),
-                "k": key.k,
-                "limit": str(to_units(settings.var_limit_usd, PNL_DECIMALS)),
-                "circuit_hash": key.circuit_hash.hex(),
                 "verifier": VERIFIER,
+                "limit": str(limits.var),
+                "es_limit": str(limits.es),
+                "circuit_hash": key.circuit_hash.hex(),
             }
         ],
         "max_notional_usd": str(settings.max_order_notional_usd),

@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     policy: Literal["engine"] = "engine"
     signer: Literal["keystore"] = "keystore"
     content_store: Literal["directory", "kubo"] = "directory"
-    prover: Literal["groth16"] = "groth16"
+    prover: Literal["groth16", "snarkjs"] = "groth16"
     jobs: Literal["embedded", "celery"] = "embedded"
     chain: Literal["rpc"] = "rpc"
 
@@ -84,6 +84,7 @@ class Settings(BaseSettings):
     fee_rate: Decimal = Decimal("0.0005")
     slippage_rate: Decimal = Decimal("0.0002")
     var_limit_usd: Decimal = Decimal(2_000)
+    es_limit_usd: Decimal = Decimal(3_000)
     max_order_notional_usd: Decimal = Decimal(50_000)
     drawdown_trip_share: Decimal = Decimal("0.15")
 

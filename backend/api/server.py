@@ -1,20 +1,26 @@
 """The HTTP application on a built platform, with its background tasks."""
 
 import asyncio
+from functools import partial
 
+import structlog
 from fastapi import FastAPI
 from sqlalchemy import text
 
 from backend.api.app import create_app
 from backend.artifacts.service import ArtifactService
-from backend.bootstrap import build
+from backend.bootstrap import Platform, build, require_var_policy
 from backend.governance.service import ModelService
-from backend.kernel.errors import Unavailable
+from backend.kernel.errors import Conflict, NotFound, Unavailable
 from backend.kit.logging import configure_logging
 from backend.migrations import upgrade
 from backend.settings import Settings
 from backend.transparency.service import LogBundles
 
+log = structlog.get_logger("api")
+
+# How long it takes to notice that the VaR policy that the settings describe was defined on chain.
+VAR_POLICY_SECONDS = 60
 # How long a vote or a revocation on chain may go unrecorded.
 GOVERNANCE_SECONDS = 15
 
@@ -56,7 +62,22 @@ def application(settings: Settings) -> FastAPI:
             "pins": catch_up_pins,
             "bundles": bundles.run,
             "governance": follow_the_dao,
+            "var policy": partial(_insist_on_the_var_policy, platform),
         },
         checks={"database": database_answers, "chain": chain_answers},
         closers=platform.closers,
     )
+
+
+async def _insist_on_the_var_policy(platform: Platform) -> None:
+    # Nothing can be attested meanwhile, and orders are judged by limits that the chain does not know.
+    while True:
+        try:
+            await require_var_policy(platform)
+        except (Conflict, NotFound) as mismatch:
+            log.critical("var.policy_mismatch", reason=mismatch.detail)
+        except Unavailable as down:
+            log.warning("var.policy_unknown", reason=down.detail)
+        else:
+            return
+        await asyncio.sleep(VAR_POLICY_SECONDS)

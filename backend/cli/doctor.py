@@ -11,7 +11,7 @@ from typing import Literal
 from backend.cli.local import ANVIL, APE, ROOT
 
 MINIMUM_NODE = 20
-CIRCUIT = "var_16_90"
+CIRCUIT = "var_16_90_es"
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class EpochRow(Base):
 
 
 class PublicationRow(Base):
-    """A matrix that the returns oracle holds."""
+    """A matrix that the returns oracle holds; second: "agrees" or "differs", what a second publisher found."""
 
     __tablename__ = "returns_publications"
 
@@ -49,6 +49,7 @@ class PublicationRow(Base):
     prices: Mapped[list[int]] = mapped_column(JSON)
     packed: Mapped[bytes] = mapped_column(LargeBinary)
     tx_hash: Mapped[str] = mapped_column(String(66))
+    second: Mapped[str] = mapped_column(String(16))
 
 
 class AttestationRow(Base):

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.kernel.canonical import decimal_string, parse_decimal
@@ -22,6 +22,8 @@ from backend.proofs.engine.kept import (
 )
 from backend.proofs.models import AttestationRow, EpochRow, FailureRow, PositionSaltRow, PublicationRow
 from backend.proofs.types import Matrix
+
+AGREES, DIFFERS = "agrees", "differs"
 
 
 async def salt_of(session: AsyncSession, account: str) -> int | None:
@@ -83,9 +85,40 @@ async def add_publication(session: AsyncSession, published: Publication) -> bool
         "prices": list(published.matrix.prices),
         "packed": published.matrix.packed,
         "tx_hash": published.tx_hash,
+        "second": "",
     }
     insert = insert_once(session, PublicationRow).values(**values).returning(PublicationRow.epoch)
     return await session.scalar(insert) is not None
+
+
+async def newest_publication(session: AsyncSession, universe_id: bytes) -> int | None:
+    """Return the newest epoch whose matrix was published."""
+    query = select(func.max(PublicationRow.epoch)).where(PublicationRow.universe_id == word(universe_id))
+    return await session.scalar(query)
+
+
+async def without_second(session: AsyncSession, universe_id: bytes) -> list[int]:
+    """Return the epochs whose matrices no second publisher agrees with yet, oldest first."""
+    query = select(PublicationRow.epoch).where(
+        PublicationRow.universe_id == word(universe_id), PublicationRow.second != AGREES
+    )
+    return list((await session.scalars(query.order_by(PublicationRow.epoch))).all())
+
+
+async def note_second(session: AsyncSession, universe_id: bytes, epoch: int, found: str) -> bool:
+    """Note what a second publisher found of a matrix; False when that is known."""
+    noted = await session.scalar(
+        update(PublicationRow)
+        .where(
+            PublicationRow.universe_id == word(universe_id),
+            PublicationRow.epoch == epoch,
+            PublicationRow.second != found,
+        )
+        .values(second=found)
+        .returning(PublicationRow.epoch)
+        .execution_options(synchronize_session=False)
+    )
+    return noted is not None
 
 
 async def attestation(session: AsyncSession, subject: str, epoch: int, policy_id: bytes) -> Attestation | None:

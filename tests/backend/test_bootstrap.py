@@ -1,21 +1,44 @@
 """The platform is built from its settings alone: no network, nothing left open."""
 
+import asyncio
 import gc
 import json
-from datetime import date
+import shutil
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backend.bootstrap import Platform, build, deployment_plan
+from backend.accounts.models import Account
+from backend.accounts.service import Accounts
+from backend.anchoring.service import AnchorService
+from backend.audit.service import LogReader
+from backend.bootstrap import (
+    CIRCUIT,
+    Platform,
+    build,
+    deployment_plan,
+    halting,
+    require_var_policy,
+    var_limits,
+    var_policy_id,
+)
 from backend.execution.service import ExecutionService
-from backend.kernel.errors import Invalid, Unavailable
+from backend.kernel.errors import Invalid, NotFound, Unavailable
 from backend.kit.queue import Jobs
 from backend.market.service import MarketService
+from backend.migrations import upgrade
 from backend.ports.journal import Journal
+from backend.proofs.engine.kept import Attestation, AttestationState
+from backend.proofs.service import AttestationService
+from backend.risk.engine.var import usd
+from backend.risk.service import KillSwitch
 from backend.settings import Settings
 from scripts.deploy._plan import Plan
+from tests.fakes import FakeChain, FakeClock
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = ROOT / ".refi" / "zk"
@@ -38,7 +61,74 @@ def settings_in(folder: Path, **given: Any) -> Settings:
 @pytest.fixture(scope="module", autouse=True)
 def _built() -> None:
     """Insist on what `make build` makes."""
-    assert (KEYS / "var_16_90" / "counts.json").is_file(), "the proving key is missing: run `make build`"
+    assert (KEYS / CIRCUIT / "counts.json").is_file(), "the proving key is missing: run `make build`"
+
+
+def test_the_policys_id_names_everything_that_the_policy_pins(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    keys = shutil.copytree(KEYS / CIRCUIT, tmp_path / "zk" / CIRCUIT, ignore=shutil.ignore_patterns("*.key")).parent
+    meta = json.loads((keys / CIRCUIT / "meta.json").read_text())
+    (keys / CIRCUIT / "meta.json").write_text(json.dumps(meta | {"verification_key_hash": "0x" + "00" * 32}))
+    changed = (
+        settings_in(tmp_path, deployment="other"),
+        settings_in(tmp_path, var_limit_usd="2001"),
+        settings_in(tmp_path, es_limit_usd="3001"),
+        settings_in(tmp_path, var_limit_usd="3000", es_limit_usd="2000"),
+        settings_in(tmp_path, proving_keys_dir=keys),
+    )
+    ids = {var_policy_id(one) for one in (settings, *changed)}
+    assert len(ids) == 1 + len(changed)
+    assert var_policy_id(settings_in(tmp_path, fee_rate="0.001")) == var_policy_id(settings)
+
+
+async def test_a_policy_that_the_chain_does_not_know_is_named_with_its_limits(tmp_path: Path) -> None:
+    platform = build(settings_in(tmp_path))
+    chain, settings = FakeChain(), platform.settings
+    zero = (bytes(32), "0x" + "00" * 20, *(0,) * 10, bytes(32), bytes(32))
+    chain.answer("VarAttestor", "policyOf", lambda _policy: zero)
+    attestations = AttestationService(
+        platform.database, chain, platform.outside.prover, LogReader(), platform.service(AnchorService),
+        platform.service(Journal), FakeClock(), circuit=CIRCUIT, constraints=1, policy_id=var_policy_id(settings),
+        on_breach=halting(platform.service(Accounts), platform.service(KillSwitch)),
+    )  # fmt: skip
+    served = replace(platform, services={**platform.services, AttestationService: attestations})
+    said = f"knows no VaR policy 0x{var_policy_id(settings).hex()} .* a VaR of 2000 and an ES of 3000 USD"
+    with pytest.raises(NotFound, match=said):
+        await require_var_policy(served)
+    await platform.close()
+
+
+@pytest.mark.parametrize(
+    ("es", "var", "said"),
+    [
+        (3_001, 1, "expected shortfall above the policy's limit"),
+        (1, 2_001, "VaR above the policy's limit"),
+        (3_001, 2_001, "VaR and expected shortfall above the policy's limit"),
+    ],
+)
+def test_a_breach_of_either_limit_stops_the_wallets_orders(es: int, var: int, said: str, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    upgrade(settings.database)
+    assert asyncio.run(_halts_after(settings, var, es)) == [said]
+
+
+async def _halts_after(settings: Settings, var: int, es: int) -> list[str]:
+    platform = build(settings)
+    switch: KillSwitch = platform.service(KillSwitch)
+    wallet, limits = "0x" + "5b" * 20, var_limits(settings)
+    broken = Attestation(
+        account="A" * 43, subject=wallet, epoch=1, policy_id=bytes(32), state=AttestationState.BREACHED,
+        var=Decimal(var), limit=usd(limits.var), es=Decimal(es), es_limit=usd(limits.es),
+        claim=None, tx_hash=None, gas_used=None,
+    )  # fmt: skip
+    async with platform.database.transaction() as session:
+        now = datetime(2016, 6, 1, tzinfo=UTC)
+        session.add(Account(id=1, address=wallet, pseudonym="A" * 43, opened_at=now, roles=["trader"]))
+        await session.flush()
+        await halting(platform.service(Accounts), switch)(session, broken)
+        found = [halt.reason for halt in await switch.halts(session, 1)]
+    await platform.close()
+    return found
 
 
 async def test_the_platform_is_built_and_closed_without_a_network(tmp_path: Path) -> None:
@@ -86,8 +176,9 @@ def test_the_deployment_plan_is_one_that_the_deployment_accepts(tmp_path: Path) 
     assert plan.universe is not None
     assert (len(plan.universe.instruments), plan.universe.window) == (16, 90)
     [verifier], [policy] = plan.verifiers, plan.var_policies
-    assert (verifier.name, verifier.insecure, policy.verifier, policy.k) == ("VarVerifier16x90", True, verifier.name, 5)
-    assert policy.limit == 2_000 * 10**16
+    assert (verifier.name, verifier.insecure) == ("VarVerifier16x90Es", True)
+    assert (policy.policy_id, policy.verifier) == (var_policy_id(settings), verifier.name)
+    assert (policy.limit, policy.es_limit) == (2_000 * 10**16, 3_000 * 10**16)
     plan.refuse_unsafe(settings.chain_id, plan.roles["operator"])
 
 

@@ -1,6 +1,7 @@
 """The services of VaR proofs."""
 
 from backend.proofs.service.attestation import ATTEST_JOB, Anchors, AttestationService, OnBreach, RecordChain
+from backend.proofs.service.countersigning import Countersigned, CountersignService, Disputed
 from backend.proofs.service.epochs import Directory, EpochService, Holdings, TradingAccount
 from backend.proofs.service.returns import Pinned, Pinner, ReturnsService
 
@@ -8,7 +9,10 @@ __all__ = [
     "ATTEST_JOB",
     "Anchors",
     "AttestationService",
+    "CountersignService",
+    "Countersigned",
     "Directory",
+    "Disputed",
     "EpochService",
     "Holdings",
     "OnBreach",

@@ -199,7 +199,10 @@ class AttestationService:
 
     async def require_policy(self, limits: Limits, universe_id: bytes) -> None:
         """Raise Conflict or NotFound where the chain's policy in force is not the one that the settings describe."""
-        terms, _ = await self._terms(self.policy_id)
+        try:
+            terms, _ = await self._terms(self.policy_id)
+        except NotFound as unknown:
+            raise NotFound(f"{unknown.detail} (the settings describe one that allows {_in_words(limits)})") from unknown
         found = Limits(terms.limit, terms.es_limit)
         if found != limits:
             raise Conflict(

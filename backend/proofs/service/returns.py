@@ -1,5 +1,6 @@
 """Publish the matrix that an epoch's claims are about."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Protocol
 
@@ -23,6 +24,15 @@ from backend.proofs.types import Matrix
 POLICY = "proofs:1"
 ORACLE = "ReturnsOracle"
 ZERO_WORD = bytes(32)
+
+
+def clean_returns(market: MarketData, day: date, window: int, bounds: DataBounds) -> ReturnsWindow:
+    """Return what a trading day's matrix is made of; raise NotFound for another day, Unclean for bad data."""
+    made = returns_window(market, day, window, bounds)
+    for instrument in market.universe():
+        if instrument not in made.universe:
+            raise Unclean("incomplete", f"{instrument} on {day}: no data", day, instrument)
+    return made
 
 
 class Pinned(Protocol):
@@ -84,17 +94,16 @@ class ReturnsService:
             await self._record(session, published)
         return published
 
+    async def due(self, session: AsyncSession) -> Sequence[date]:
+        """Return the trading days that are over and newer than what was published, oldest first; at first the last."""
+        now = self._clock.business()
+        over = [day for day in self._market.days() if close_of(day) <= now]
+        newest = await repository.newest_publication(session, universe_id(self._market.universe()))
+        return over[-1:] if newest is None else [day for day in over if epoch_of(day) > newest]
+
     def matrix(self, day: date) -> Matrix:
         """Return the matrix of a trading day; raise NotFound for another day, Unclean where the data is not good."""
-        return build_matrix(self.returns(day))
-
-    def returns(self, day: date) -> ReturnsWindow:
-        """Return what the matrix of a trading day is made of; raises as `matrix` does."""
-        window = returns_window(self._market, day, self._window, self._bounds)
-        for instrument in self._market.universe():
-            if instrument not in window.universe:
-                raise Unclean("incomplete", f"{instrument} on {day}: no data", day, instrument)
-        return window
+        return build_matrix(clean_returns(self._market, day, self._window, self._bounds))
 
     async def _on_chain(self, matrix: Matrix) -> str:
         wanted, key = returns_id(matrix), (matrix.universe_id, matrix.epoch)
