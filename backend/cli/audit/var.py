@@ -16,9 +16,17 @@ from backend.cli.site import MIB, Site
 from backend.cli.verify import WORD
 from backend.kernel.errors import Conflict, Invalid, NotFound, Unavailable
 from backend.kernel.signed_note import parse_verifier_key
-from backend.transparency.engine.attestations import AttestationAudit, Epoch, pack_faults
+from backend.transparency.engine.attestations import AttestationAudit, Epoch, Groth16, pack_faults
 from backend.transparency.engine.findings import Faults, Finding
-from backend.transparency.engine.verifier import MAX_PACK_BYTES, Failed, Named, examine, read_file, read_pack
+from backend.transparency.engine.verifier import (
+    MAX_PACK_BYTES,
+    Failed,
+    Named,
+    examine,
+    read_file,
+    read_pack,
+    require_groth16,
+)
 
 IDENTITY, CHAIN, PACKS, PLATFORM = "log identity", "chain", "packs", "platform"
 
@@ -41,14 +49,14 @@ class Asked:
                 raise Invalid(f"{option} is 0x and 64 hex digits")
 
 
-def audit_var(asked: Asked, *, as_json: bool) -> int:
+def audit_var(asked: Asked, *, as_json: bool, groth16: Groth16 = require_groth16) -> int:
     """Audit each policy's attestations, print a line an epoch and one a check, and return the exit status."""
     chain = Chain(Attestor.of(asked.names.trusted()), asked.names.rpc)
     policies = [bytes.fromhex(asked.policy[2:])] if asked.policy else chain.policies(asked.subject)
     findings: list[Finding] = []
     facts: list[dict[str, Any]] = []
     for policy in policies:
-        found, epochs = _audited(asked, chain, policy)
+        found, epochs = _audited(asked, chain, policy, groth16)
         name = f" of policy 0x{policy.hex()[:8]}" if len(policies) > 1 else ""
         findings += [replace(finding, name=finding.name + name) for finding in found]
         facts.append({"policy_id": "0x" + policy.hex(), "epochs": [_described(epoch) for epoch in epochs]})
@@ -60,13 +68,13 @@ def audit_var(asked: Asked, *, as_json: bool) -> int:
     return show_findings(findings, told, as_json=as_json)
 
 
-def _audited(asked: Asked, chain: Chain, policy: bytes) -> tuple[list[Finding], list[Epoch]]:
+def _audited(asked: Asked, chain: Chain, policy: bytes, groth16: Groth16) -> tuple[list[Finding], list[Epoch]]:
     try:
         told = chain.told(asked.subject, policy)
     except Conflict as wrong:
         return [Finding(CHAIN, "fail", wrong.detail)], []
     place = (chain.attestor.chain_id, chain.attestor.address, asked.subject, policy)
-    audit = AttestationAudit(*place, told, asked.circuit_hash or None)
+    audit = AttestationAudit(*place, told, asked.circuit_hash or None, groth16)
     with progress() as bar:
         task = bar.add_task("proofs", total=len(told.attested))
         audit.run(lambda count: bar.update(task, completed=count))

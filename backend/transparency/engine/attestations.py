@@ -40,6 +40,8 @@ HEAD_WORDS = 18
 # A claim that is handed on by another contract stands somewhere in its input.
 MAX_PLACES = 64
 
+# Fails unless a proof holds for a key and public inputs.
+Groth16 = Callable[[bytes, bytes, tuple[int, ...]], None]
 State = Literal["attested", "skipped", "open", "breached"]
 
 
@@ -152,6 +154,7 @@ class AttestationAudit:
     policy_id: bytes
     told: Told
     circuit_hash: str | None = None
+    groth16: Groth16 = require_groth16
     policy: VarPolicy | None = None
     attestations: list[Attestation] = field(default_factory=list)
     statements: dict[bytes, tuple[list[int], bytes]] = field(default_factory=dict)
@@ -275,7 +278,7 @@ class AttestationAudit:
             return
         try:
             stated, proof = self._stated(made, self.policy)
-            require_groth16(self.policy.key, proof, public_inputs(stated))
+            self.groth16(self.policy.key, proof, public_inputs(stated))
             self.statements[made.id] = stated, proof
         except Failed as error:
             self._require(PROOFS, False, made, str(error))
