@@ -33,6 +33,15 @@ def ceremony(circuit: Circuit, folder: Path, progress: Progress) -> Answer:
     return _prover("ceremony", circuit, folder, progress=progress)
 
 
+def steps_told(answer: Answer) -> list[str]:
+    """Return a ceremony's steps as lines."""
+    lines = [f"{answer['circuit']}: {answer['constraints']:,} constraints, powers of tau to 2^{answer['power']}", ""]
+    for number, step in enumerate(answer["steps"], start=1):
+        lines.append(f"{number:>2}  {step['who']}: {step['what']}")
+        lines += [f"      {step['command']}"] if step["command"] else []
+    return [*lines, "", "The key is secure when", *(f"  - {reason}" for reason in answer["secure_when"])]
+
+
 def take_key(circuit: Circuit, folder: Path, zkey: Path, options: Sequence[object], progress: Progress) -> Answer:
     """Take a ceremony's key into the folder."""
     return _prover("import", circuit, folder, "--zkey", zkey.absolute(), *options, progress=progress)

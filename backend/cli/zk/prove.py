@@ -9,23 +9,28 @@ from typing import Any
 from backend.cli.zk.circuits import Circuit, require_key
 from backend.cli.zk.claims import STATEMENT, element, read_claim, read_object, read_returns
 from backend.cli.zk.process import PROVER, Answer, Progress, ask
+from backend.kernel.canonical import decimal_string
 from backend.kernel.errors import Invalid
 from backend.proofs.engine.claim import fold, public_inputs
 from backend.proofs.engine.returns import unpack_returns
 from backend.proofs.types import Breach, Statement
 
+ENGINES = ("groth16py", "snarkjs")
 PROOF_BYTES = 256
 
 
-def prove(circuit: Circuit, folder: Path, claim: Path, returns: Path | None, progress: Progress) -> Answer:
+def prove(
+    circuit: Circuit, folder: Path, claim: Path, returns: Path | None, progress: Progress, *, engine: str = ENGINES[0]
+) -> Answer:
     """Return a verified proof of a claim; its `outcome` is proved, breach or refused."""
     require_key(circuit, folder)
     asked = read_claim(claim, returns, circuit)
     if isinstance(asked, Breach):
         return {"outcome": "breach", "circuit": circuit.name} | {
-            name: str(value) for name, value in asdict(asked).items() if value is not None
+            name: decimal_string(value) for name, value in asdict(asked).items() if value is not None
         }
-    answer = ask(PROVER, "prove", circuit.name, "--folder", folder, request=asked.request, progress=progress)
+    options = ("--folder", folder, "--engine", engine)
+    answer = ask(PROVER, "prove", circuit.name, *options, request=asked.request, progress=progress)
     if "refused" in answer:
         return {"outcome": "refused", "circuit": circuit.name, "reason": answer["refused"]}
     key = _key(circuit, folder)
@@ -47,12 +52,13 @@ def told(answer: Answer) -> str:
     return f"breach: {' and '.join(broken)}: there is nothing to prove"
 
 
-def verify(circuit: Circuit, folder: Path, file: Path, returns: Path | None) -> Answer:
+def verify(circuit: Circuit, folder: Path, file: Path, returns: Path | None, *, engine: str = ENGINES[0]) -> Answer:
     """Return whether a proof holds for the circuit's key, and whether its fold is that of the returns file."""
     require_key(circuit, folder)
     proof, inputs, statement = _read(circuit, read_object(file), file.name)
     request = {"proof": proof, "public_inputs": [str(value) for value in inputs]}
-    answer = ask(PROVER, "verify", circuit.name, "--folder", folder, request=request, progress=lambda _: None)
+    options = ("--folder", folder, "--engine", engine)
+    answer = ask(PROVER, "verify", circuit.name, *options, request=request, progress=lambda _: None)
     return {
         "circuit": circuit.name,
         "valid": bool(answer["valid"]),

@@ -12,7 +12,7 @@ from backend.kernel.errors import Conflict, Invalid
 
 GAS = "scripts.zk_gas"
 README = ROOT / "circuits" / "README.md"
-BEGIN, END = "<!-- refi zk report: begin -->", "<!-- refi zk report: end -->"
+BEGIN, END = "<!-- sizes -->", "<!-- /sizes -->"
 MEASURED = ("prove_cpu_seconds", "prove_wall_seconds", "peak_memory_bytes", "verify_ms", "proofs", "verifications")
 HEADINGS = ("circuit", "N", "W", "ES", "constraints", "prove CPU s", "peak MB", "verify ms", "attest gas")
 MEGABYTE = 10**6

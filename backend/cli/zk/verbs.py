@@ -7,30 +7,36 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from backend.cli.app import FAILED, OK, Json, show
+from backend.cli.app import FAILED, OK, Json, choose, show
 from backend.kernel.errors import Invalid
 
 zk = typer.Typer(name="zk", help="Circuits, keys and proofs of the VaR attestation.", no_args_is_help=True)
 errors = Console(stderr=True, highlight=False)
 
 Circuit = Annotated[str, typer.Argument(help="A circuit of circuits/circuits.json, e.g. var_16_90_es.")]
-Returns = Annotated[Path | None, typer.Option(help="The epoch's returns file.")]
+Engine = Annotated[str, typer.Option(help="groth16py, or snarkjs for keys that a ceremony made.")]
+Returns = Annotated[Path | None, typer.Option(help="The epoch's returns file.", exists=True, dir_okay=False)]
 
 
-PROVE_HELP = """Prove a claim, given as JSON, and write the proof. Exit 1 when there is none: a limit is exceeded.
+PROVE_HELP = """Prove a claim, given as a JSON file. Exit 1 when nothing can be proved: a limit is exceeded.
 
-The claim says what is held and what is promised, next to the file of the epoch's market data (--returns, or its path
-under "returns"; the platform pins one a day):
+The claim says what is held and what is promised:
 
 \b
-  {"positions": {"AAPL": "120.5", "XOM": "-40"},             shares; what is not named is not held
-   "salt": "0x..",                                           of the position commitment, below the field order
-   "limits": {"var_usd": "5000", "es_usd": "8000"},          es_usd only where the circuit ends in _es
-   "returns": "returns.json",
-   "binding": {"chain_id": 42069, "attestor": "0x<20 bytes>", "subject": "0x<20 bytes>", "policy_id": "0x<32 bytes>",
-               "previous": "0x<32 bytes>", "log_id": "0x<32 bytes>", "anchor_index": 0}}
+{"positions": {"AAPL": "120.5", "WMT": "-40"},
+ "salt": "0x..",
+ "limits": {"var_usd": "500", "es_usd": "700"},
+ "returns": "returns.json",
+ "binding": {"chain_id": 42069, "attestor": "0x..",
+             "subject": "0x..", "policy_id": "0x..",
+             "previous": "0x..", "log_id": "0x..",
+             "anchor_index": 0}}
 
-or holds the circuit's signals as they are: {"inputs": {..}, "public_inputs": [..]}, as in circuits/inputs.
+Positions are shares, what is not named is not held; es_usd only where the circuit ends in _es; returns is the file of
+the epoch's market data, or --returns names it. circuits/examples/claim.json is one.
+
+Or it holds the circuit's signals as they are, as the files of circuits/inputs do: {"inputs": {..}, "public_inputs":
+[..]}.
 """
 
 
@@ -69,7 +75,7 @@ def zk_setup(
         show(made)
         return
     for key in made:
-        typer.echo(f"{key['circuit']:<14} {_security(key)}  key {key['verification_key_hash']}")
+        typer.echo(_key_line(key))
 
 
 @zk.command("key")
@@ -84,16 +90,20 @@ def zk_key(circuit: Annotated[str, typer.Argument(help="A circuit; the platform'
 @zk.command("prove", help=PROVE_HELP)
 def zk_prove(
     circuit: Circuit,
-    claim: Annotated[Path, typer.Option(help="The claim's file.")],
+    claim: Annotated[Path, typer.Option(help="The claim's file.", exists=True, dir_okay=False)],
     returns: Returns = None,
     out: Annotated[Path | None, typer.Option(help="Where the proof goes; else to standard output.")] = None,
+    engine: Engine = "groth16py",
     as_json: Json = False,
 ) -> None:
     """Prove a claim."""
     from backend.cli.zk.circuits import named
-    from backend.cli.zk.prove import prove, told
+    from backend.cli.zk.prove import ENGINES, prove, told
 
-    answer = prove(named(circuit), _folder(), claim, returns, _progress)
+    choose(engine, ENGINES, "engine")
+    if out is not None and not out.parent.is_dir():
+        raise Invalid(f"--out {out}: there is no folder {out.parent}")
+    answer = prove(named(circuit), _folder(), claim, returns, _progress, engine=engine)
     proved = answer["outcome"] == "proved"
     if proved and out is not None:
         out.write_text(json.dumps(answer, indent=1) + "\n", "utf-8")
@@ -107,8 +117,11 @@ def zk_prove(
 @zk.command("verify")
 def zk_verify(
     circuit: Circuit,
-    proof: Annotated[Path, typer.Option(help="A proof that `refi zk prove` wrote, or an evidence pack.")],
+    proof: Annotated[
+        Path, typer.Option(help="What `refi zk prove` wrote, or an evidence pack.", exists=True, dir_okay=False)
+    ],
     returns: Returns = None,
+    engine: Engine = "groth16py",
     as_json: Json = False,
 ) -> None:
     """Check a proof against the circuit's key here, and its fold against a returns file; exit 1 when one fails.
@@ -116,9 +129,10 @@ def zk_verify(
     That the statement is about the right subject, epoch, policy and anchor is checked by `refi verify` on a pack.
     """
     from backend.cli.zk.circuits import named
-    from backend.cli.zk.prove import accepted, verify
+    from backend.cli.zk.prove import ENGINES, accepted, verify
 
-    answer = verify(named(circuit), _folder(), proof, returns)
+    choose(engine, ENGINES, "engine")
+    answer = verify(named(circuit), _folder(), proof, returns, engine=engine)
     if as_json:
         show(answer)
     else:
@@ -130,28 +144,36 @@ def zk_verify(
 @zk.command("ceremony")
 def zk_ceremony(
     circuit: Annotated[str, typer.Argument(help="A circuit; the platform's unless named.")] = "",
-    zkey: Annotated[Path | None, typer.Option("--import", help="The contributed key, a snarkjs .zkey.")] = None,
-    ptau: Annotated[Path | None, typer.Option(help="The powers of tau that it grew from.")] = None,
-    beacon: Annotated[str, typer.Option(help="The beacon that closed it, hex.")] = "",
+    zkey: Annotated[
+        Path | None, typer.Option("--import", help="The contributed key, a snarkjs .zkey.", exists=True, dir_okay=False)
+    ] = None,
+    ptau: Annotated[
+        Path | None, typer.Option(help="The powers of tau that it grew from.", exists=True, dir_okay=False)
+    ] = None,
+    beacon: Annotated[str, typer.Option(help="The announced beacon that closed it, hex.")] = "",
+    contributor: Annotated[list[str] | None, typer.Option(help="NAME=HASH of a contribution, as published.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say how many parties make a circuit's production key together, or take the key that they made."""
+    """Say how several parties make a circuit's production key together, or check and take the key that they made."""
     from backend.cli.zk.circuits import named
-    from backend.cli.zk.keys import ceremony, take_key
+    from backend.cli.zk.keys import ceremony, steps_told, take_key
 
     chosen = named(circuit or _platform_circuit())
     if zkey is None:
-        if ptau is not None or beacon:
-            raise Invalid("--ptau and --beacon belong to --import ZKEY")
+        if ptau is not None or beacon or contributor:
+            raise Invalid("--ptau, --beacon and --contributor belong to --import ZKEY")
         answer = ceremony(chosen, _folder(), _progress)
+        lines = steps_told(answer)
     else:
-        options = [*(("--ptau", ptau.absolute()) if ptau else ()), *(("--beacon", beacon) if beacon else ())]
-        answer = take_key(chosen, _folder(), zkey, options, _progress)
+        if ptau is None:
+            raise Invalid("--import ZKEY needs --ptau FILE: the key is derived again from its powers of tau")
+        said = [*(("--beacon", beacon) if beacon else ()), *(f"--contributor={one}" for one in contributor or ())]
+        answer = take_key(chosen, _folder(), zkey, ("--ptau", ptau.absolute(), *said), _progress)
+        lines = [_key_line(answer), *(f"  insecure: {reason}" for reason in answer.get("insecure_because", ()))]
     if as_json:
         show(answer)
-        return
-    for name, value in answer.items():
-        typer.echo(f"{name}:" + _indented(value))
+    else:
+        typer.echo("\n".join(lines))
 
 
 @zk.command("report")
@@ -181,11 +203,9 @@ def zk_report(
         typer.echo(plain_table(report))
 
 
+def _key_line(key: dict[str, Any]) -> str:
+    return f"{key['circuit']:<14} {_security(key)}  key {key['verification_key_hash']}"
+
+
 def _security(key: dict[str, Any]) -> str:
-    return "INSECURE (development)" if key["insecure"] else "from a ceremony"
-
-
-def _indented(value: object) -> str:
-    if isinstance(value, list):
-        return "".join(f"\n  {part}" for part in value)
-    return f" {value}"
+    return "INSECURE" if key["insecure"] else "from a ceremony"
