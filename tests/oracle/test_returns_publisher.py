@@ -1,16 +1,16 @@
 """The publisher publishes each day that ends, once, and outlives a chain that is down."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
 from backend.kernel.clock import close_of
 from backend.kit.db import Database
-from oracle.returns_publisher import last_closed_day, publish_days
-from tests.backend.proofs.world import DAY, FIRST, World, sends
+from oracle.returns_publisher import publish_days
+from tests.backend.proofs.world import DAY, EPOCH, FIRST, World, sends
 
 TICK = timedelta(milliseconds=1)
 
@@ -20,9 +20,7 @@ async def publish_until(
 ) -> None:
     """Let the publisher run until something is so."""
     stop = asyncio.Event()
-    running = asyncio.create_task(
-        publish_days(world.returns, world.database, world.market, world.clock, stop, follow=follow, poll=TICK)
-    )
+    running = asyncio.create_task(publish_days(world.returns, world.database, stop, follow=follow, poll=TICK))
     async with asyncio.timeout(10):
         while True:
             if reached():
@@ -72,7 +70,30 @@ async def test_a_day_whose_prices_are_not_plausible_is_skipped_and_the_next_one_
     await publish_until(world, lambda: sends(world.chain, "publish") == 1)
 
 
-def test_a_day_is_over_at_its_close_and_not_before(world: World) -> None:
-    assert last_closed_day(world.market, close_of(DAY)) == DAY
-    assert last_closed_day(world.market, close_of(DAY) - timedelta(microseconds=1)) == DAY - timedelta(days=1)
-    assert last_closed_day(world.market, close_of(FIRST) - timedelta(days=1)) is None
+async def test_days_that_were_missed_are_published_in_order(world: World) -> None:
+    await publish_until(world, lambda: sends(world.chain, "publish") == 1)
+    world.clock.advance(business=timedelta(days=3))
+    await publish_until(world, lambda: sends(world.chain, "publish") == 4)
+    assert [epoch for _, epoch in world.contracts.matrices] == [EPOCH, EPOCH + 1, EPOCH + 2, EPOCH + 3]
+
+
+async def test_a_day_that_the_chain_holds_otherwise_does_not_stop_the_next(world: World) -> None:
+    await publish_until(world, lambda: sends(world.chain, "publish") == 1)
+    ((universe, _),) = world.contracts.matrices
+    world.contracts.matrices[universe, EPOCH + 1] = b"\x01" * 32
+    world.clock.advance(business=timedelta(days=2))
+    await publish_until(world, lambda: sends(world.chain, "publish") == 2)
+    assert world.contracts.matrices[universe, EPOCH + 1] == b"\x01" * 32
+    assert (universe, EPOCH + 2) in world.contracts.matrices
+
+
+async def test_a_day_is_due_at_its_close_and_not_before(world: World) -> None:
+    async def due() -> Sequence[date]:
+        async with world.database.reading() as session:
+            return await world.returns.due(session)
+
+    assert await due() == [DAY]
+    world.clock.advance(business=timedelta(microseconds=-1))
+    assert await due() == [DAY - timedelta(days=1)]
+    world.clock.business_time = close_of(FIRST) - timedelta(days=1)
+    assert await due() == []

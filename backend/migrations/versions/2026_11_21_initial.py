@@ -278,6 +278,7 @@ def upgrade() -> None:
         sa.Column("prices", sa.JSON(), nullable=False),
         sa.Column("packed", sa.LargeBinary(), nullable=False),
         sa.Column("tx_hash", sa.String(length=66), nullable=False),
+        sa.Column("second", sa.String(length=16), nullable=False),
         sa.PrimaryKeyConstraint("universe_id", "epoch", name=op.f("pk_returns_publications")),
     )
     op.create_table(
