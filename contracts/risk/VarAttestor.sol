@@ -5,17 +5,20 @@ import {IAuditAnchor} from "../interfaces/IAuditAnchor.sol";
 import {IGroth16Verifier} from "../interfaces/IGroth16Verifier.sol";
 import {IReturnsOracle} from "../interfaces/IReturnsOracle.sol";
 import {IVarAttestor} from "../interfaces/IVarAttestor.sol";
+import {EasAttester} from "./EasAttester.sol";
 import {ReturnsFold} from "./ReturnsFold.sol";
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 
 /// @title VarAttestor
 /// @dev Specification, roles and how to stop it: IVarAttestor.
-contract VarAttestor is IVarAttestor, Ownable {
+contract VarAttestor is IVarAttestor, EasAttester, Ownable {
     uint256 private constant INSTRUMENTS_STEP = 4; // the fold takes them four at a time
     uint256 private constant QUANTITY_BITS_MAX = 40;
     uint256 private constant PNL_BITS_MAX = 83; // the circuits pack three days, each with its flag, into a field element
     uint256 private constant RETURN_BYTES = 3;
     uint256 private constant STATEMENT_WORDS = 9;
+    string private constant EAS_SCHEMA =
+        "bytes32 attestationId,address subject,uint64 epoch,bytes32 policyId,uint256 positionCommitment,bytes32 returnsId,bytes32 previous";
 
     /// @dev A subject's attestations under one policy; `next` is the newest epoch plus one, zero before the first.
     struct Chain {
@@ -31,7 +34,7 @@ contract VarAttestor is IVarAttestor, Ownable {
     /// @inheritdoc IVarAttestor
     mapping(bytes32 logId => mapping(address attester => bool allowed)) public isAttester;
 
-    constructor(address owner, IReturnsOracle oracle, IAuditAnchor anchor) Ownable(owner) {
+    constructor(address owner, IReturnsOracle oracle, IAuditAnchor anchor) Ownable(owner) EasAttester(EAS_SCHEMA) {
         ORACLE = oracle;
         ANCHOR = anchor;
     }
@@ -64,13 +67,14 @@ contract VarAttestor is IVarAttestor, Ownable {
         if (!isAttester[claim.logId][msg.sender]) revert NotAttester(claim.logId, msg.sender);
         Policy storage policy = _policies[claim.policyId];
         if (policy.verifier == address(0)) revert PolicyUnknown(claim.policyId);
-        uint256 anchors = ANCHOR.anchorCount(claim.logId);
-        if (claim.anchorIndex >= anchors) revert AnchorUnknown(claim.logId, claim.anchorIndex, anchors);
+        _requireAnchored(claim);
         bytes32 returnsId = _matrixId(policy, claim.epoch, prices, returns_);
-        attestationId = _chain(claim, returnsId);
+        bytes32 previous;
+        (attestationId, previous) = _chain(claim, returnsId);
         uint256 e = _fold(claim, prices, returns_);
         uint256[] memory inputs = _publicInputs(claim, policy, attestationId, e);
         if (!IGroth16Verifier(policy.verifier).verifyProof(proof, inputs)) revert ProofRejected();
+        if (SCHEMA != 0) _repeat(attestationId, claim.subject, _easData(claim, attestationId, returnsId, previous));
     }
 
     /// @inheritdoc IVarAttestor
@@ -104,12 +108,12 @@ contract VarAttestor is IVarAttestor, Ownable {
     }
 
     /// @dev Epochs only rise, so (subject, epoch, policy) is used once; a proof's own hash would not do: (-A, -B, C) verifies.
-    function _chain(Claim calldata claim, bytes32 returnsId) private returns (bytes32 attestationId) {
+    function _chain(Claim calldata claim, bytes32 returnsId) private returns (bytes32 attestationId, bytes32 previous) {
         Chain storage chain = _chains[claim.subject][claim.policyId];
         uint256 next = chain.next;
         // forge-lint: disable-next-line(unsafe-typecast)
         if (claim.epoch < next) revert EpochNotAfter(uint64(next - 1), claim.epoch);
-        bytes32 previous = _latest(chain);
+        previous = _latest(chain);
         uint256 context =
             contextOf(claim.subject, claim.epoch, claim.policyId, previous, claim.logId, claim.anchorIndex);
         attestationId = keccak256(abi.encode(context, claim.positionCommitment, returnsId));
@@ -177,6 +181,21 @@ contract VarAttestor is IVarAttestor, Ownable {
         inputs[0] = claim.z;
         inputs[1] = y;
         inputs[2] = x;
+    }
+
+    function _easData(Claim calldata claim, bytes32 attestationId, bytes32 returnsId, bytes32 previous)
+        private
+        pure
+        returns (bytes memory)
+    {
+        return abi.encode(
+            attestationId, claim.subject, claim.epoch, claim.policyId, claim.positionCommitment, returnsId, previous
+        );
+    }
+
+    function _requireAnchored(Claim calldata claim) private view {
+        uint256 anchors = ANCHOR.anchorCount(claim.logId);
+        if (claim.anchorIndex >= anchors) revert AnchorUnknown(claim.logId, claim.anchorIndex, anchors);
     }
 
     function _fold(Claim calldata claim, uint256[] calldata prices, bytes calldata returns_)

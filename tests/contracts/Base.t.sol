@@ -4,10 +4,13 @@ pragma solidity 0.8.37;
 /// @notice The cheat codes of forge that these tests use
 interface Vm {
     function assume(bool condition) external pure;
+    function etch(address target, bytes calldata code) external;
     function expectEmit() external;
     function expectPartialRevert(bytes4 selector) external;
     function expectRevert(bytes calldata revertData) external;
+    function parseJsonBytes(string calldata json, string calldata key) external pure returns (bytes memory);
     function prank(address sender) external;
+    function readFile(string calldata path) external view returns (string memory);
     function startPrank(address sender) external;
     function stopPrank() external;
     function warp(uint256 timestamp) external;
