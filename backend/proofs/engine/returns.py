@@ -78,7 +78,7 @@ class Difference:
 
 
 def first_difference(window: ReturnsWindow, theirs: Matrix) -> Difference | None:
-    """Return where a published matrix first differs from a window, the latest day first; None where nowhere.
+    """Return where a published matrix first differs from a window, prices before returns; None where nowhere.
 
     Raise Invalid when the two are not of one shape.
     """
@@ -89,7 +89,7 @@ def first_difference(window: ReturnsWindow, theirs: Matrix) -> Difference | None
         if here != there:
             return Difference(None, instrument, here, there)
     published = unpack_returns(theirs.packed, len(window.universe))
-    for day, row, other in reversed(list(zip(window.days, window.returns, published, strict=True))):
+    for day, row, other in zip(window.days, window.returns, published, strict=True):
         for instrument, here, there in zip(window.universe, row, other, strict=True):
             if here != there:
                 return Difference(day, instrument, here, there)

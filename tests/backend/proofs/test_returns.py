@@ -69,8 +69,8 @@ def test_equal_matrices_do_not_differ() -> None:
             "the return of AAA on 2016-07-15 is 10000 here and 10001 there",
         ),
         (
-            {"returns": ((0, 0), (-9_901, 1))},
-            "the return of BBB on 2016-07-18 is 0 here and 1 there",
+            {"returns": ((10_000, -10_000), (0, 1))},
+            "the return of AAA on 2016-07-18 is -9901 here and 0 there",
         ),
     ],
 )
