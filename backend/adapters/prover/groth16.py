@@ -2,18 +2,22 @@
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from backend.kernel.errors import Unavailable
 from backend.ports.prover import CircuitKey, NoProof, Progress, Proof, Signal
 
 LINE_LIMIT = 1 << 20
+
+Engine = Literal["groth16py", "snarkjs"]
 
 
 def _silent(_stage: str) -> None:
@@ -21,12 +25,16 @@ def _silent(_stage: str) -> None:
 
 
 class Groth16Process:
-    """Start `python -m circuits.prover` in the repository's root for each request; keys lie in `folder`."""
+    """Start `python -m circuits.prover` in the repository's root for each request; keys lie in `folder`.
 
-    def __init__(self, root: Path, folder: Path, python: str = sys.executable) -> None:
+    engine: groth16py proves with every key, snarkjs with those that were imported from a ceremony; both verify all.
+    """
+
+    def __init__(self, root: Path, folder: Path, python: str = sys.executable, *, engine: Engine = "groth16py") -> None:
         self._root = root
         self._folder = folder
         self._python = python
+        self._engine = engine
 
     async def setup(self, circuit: str, progress: Progress = _silent) -> CircuitKey:
         """Make the circuit's development key if there is none, and return it."""
@@ -39,7 +47,7 @@ class Groth16Process:
     async def prove(
         self, circuit: str, inputs: Mapping[str, Signal], public_inputs: Sequence[int], progress: Progress = _silent
     ) -> Proof | NoProof:
-        """Return a verified proof; cancelling the task kills the process."""
+        """Return a verified proof; cancelling the task kills the process and whatever it started."""
         signals = {name: _text(value) for name, value in inputs.items()}
         request = {"inputs": signals, "public_inputs": [str(value) for value in public_inputs]}
         answer = await self._ask("prove", circuit, request, progress)
@@ -54,15 +62,16 @@ class Groth16Process:
         return (await self._ask("verify", circuit, request, _silent))["valid"] is True
 
     async def _ask(self, command: str, circuit: str, request: object, progress: Progress) -> dict[str, Any]:
-        arguments = ("-m", "circuits.prover", command, circuit, "--folder", str(self._folder.absolute()))
+        options = ("--folder", str(self._folder.absolute()), "--engine", self._engine)
         process = await asyncio.create_subprocess_exec(
             self._python,
-            *arguments,
+            *("-m", "circuits.prover", command, circuit, *options),
             cwd=self._root,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             limit=LINE_LIMIT,
+            start_new_session=True,
         )
         try:
             answer = await _converse(process, b"" if request is None else json.dumps(request).encode(), progress)
@@ -70,7 +79,7 @@ class Groth16Process:
         finally:
             if process.returncode is None:
                 with suppress(ProcessLookupError):
-                    process.kill()
+                    os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         if answer is None or "error" in answer:
             raise Unavailable(f"the prover did not {command}: {(answer or {}).get('error', 'no answer')}")
