@@ -18,11 +18,10 @@ Engine = Annotated[str, typer.Option(help="groth16py, or snarkjs for keys that a
 Returns = Annotated[Path | None, typer.Option(help="The epoch's returns file.", exists=True, dir_okay=False)]
 
 
-PROVE_HELP = """Prove a claim, given as a JSON file. Exit 1 when nothing can be proved: a limit is exceeded.
-
-The claim says what is held and what is promised:
-
-\b
+PROVE_HELP = (
+    "Prove a claim, given as a JSON file. Exit 1 when nothing can be proved: a limit is exceeded.\n\n"
+    "The claim says what is held and what is promised:\n\n"
+    """\b
 {"positions": {"AAPL": "120.5", "WMT": "-40"},
  "salt": "0x..",
  "limits": {"var_usd": "500", "es_usd": "700"},
@@ -32,12 +31,12 @@ The claim says what is held and what is promised:
              "previous": "0x..", "log_id": "0x..",
              "anchor_index": 0}}
 
-Positions are shares, what is not named is not held; es_usd only where the circuit ends in _es; returns is the file of
-the epoch's market data, or --returns names it. circuits/examples/claim.json is one.
-
-Or it holds the circuit's signals as they are, as the files of circuits/inputs do: {"inputs": {..}, "public_inputs":
-[..]}.
 """
+    "Positions are shares, what is not named is not held; es_usd only where the circuit ends in _es; returns is the "
+    "file of the epoch's market data, or --returns names it. circuits/examples/claim.json is one.\n\n"
+    "Or it holds the circuit's signals as they are, as the files of circuits/inputs do: "
+    '{"inputs": {..}, "public_inputs": [..]}.'
+)
 
 
 def _folder() -> Path:
