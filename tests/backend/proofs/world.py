@@ -21,7 +21,7 @@ from backend.kit.pagination import Page, PageRequest
 from backend.market.types import DataBounds
 from backend.ports.chain import Reverted
 from backend.ports.market_data import Bar, DataSource, Panel
-from backend.ports.prover import CircuitKey, NoProof, Progress, Proof, Signal
+from backend.ports.prover import CircuitKey, NoProof, Progress, Proof, Prover, Signal
 from backend.proofs.engine.claim import attestation_id, context
 from backend.proofs.engine.kept import Attestation
 from backend.proofs.engine.returns import returns_id
@@ -252,7 +252,7 @@ class Contracts:
 class World:
     """The three services over one small world, with the real log behind them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, prover: Prover | None = None) -> None:
         self.database = database
         self.clock = FakeClock(business=close_of(DAY))
         self.chain = FakeChain()
@@ -281,7 +281,7 @@ class World:
         self.attestations = AttestationService(
             database,
             self.chain,
-            self.prover,
+            prover or self.prover,
             self.reader,
             self.anchors,
             self.journal,
