@@ -1,6 +1,7 @@
 """What must hold of a deployment: the code is forge's, and everyone has the role planned and no other."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from eth_utils.crypto import keccak
@@ -16,6 +17,7 @@ from ._wiring import (
     TIMELOCK_DELAY_SECONDS,
     USD_SCALE,
     log_id,
+    policy_struct,
 )
 
 
@@ -67,6 +69,9 @@ def expectations(contracts: Mapping[str, Any], plan: Plan, deployer: str) -> Ite
         yield "AuditAnchor", "isAnchorer", [identity, roles["anchorer"]], True
         yield "AuditAnchor", "isAnchorer", [identity, deployer], False
         yield "VarAttestor", "isAttester", [identity, roles["attester"]], True
+    for policy in plan.var_policies:
+        pinned = policy_struct(plan, policy, str(contracts[policy.verifier].address))
+        yield "VarAttestor", "policyOf", [policy.policy_id], pinned
     for role in ENGINE_ROLES:
         yield "PolicyEngine", "hasRole", [getattr(engine, role)(), owner], True
         yield "PolicyEngine", "hasRole", [getattr(engine, role)(), deployer], is_local
@@ -102,6 +107,8 @@ def _wires(contracts: Mapping[str, Any], plan: Plan) -> Iterator[tuple[str, str,
 
 
 def _comparable(value: Any) -> Any:
+    if is_dataclass(value):  # a struct, as Ape answers it
+        return _comparable([getattr(value, field.name) for field in fields(value)])
     if isinstance(value, list | tuple):
         return [_comparable(inner) for inner in value]
     return value.lower() if isinstance(value, str) else value

@@ -3,8 +3,8 @@
 import json
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Self
@@ -49,6 +49,7 @@ ALPHA, BETA, GAMMA, DELTA, IC = slice(0, 64), slice(64, 192), slice(192, 320), s
 G2_X = 64
 VAR_INPUTS = 3  # z, y, x
 CIRCUITS = Path(__file__).resolve().parents[2] / "circuits" / "circuits.json"
+SMALL_CIRCUITS = frozenset({"var_4_8_es"})  # for conformance tests: eight days at 75 % limit nothing
 VERIFIER_NAME = re.compile(r"VarVerifier\w*", re.ASCII)
 
 
@@ -87,11 +88,41 @@ class Verifier:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """What a circuit fixes and its key does not show; tail: W(1-c) = numerator/denominator, k its ceiling."""
+
+    instruments: int
+    window: int
+    k: int
+    tail: Sequence[int]
+    quantity_bits: int
+    limit_bits: int
+    pnl_bits: int
+    expected_shortfall: bool
+
+    @property
+    def verifier(self) -> str:
+        """The name that the circuit's verifier is deployed under."""
+        return f"VarVerifier{self.instruments}x{self.window}{'Es' if self.expected_shortfall else ''}"
+
+
+def circuits() -> dict[str, Shape]:
+    """Return the shape of every circuit by the circuit's name."""
+    parameters = [field.name for field in fields(Shape)]
+    sets = json.loads(CIRCUITS.read_text("utf-8"))
+    return {circuit: Shape(**{name: entry[name] for name in parameters}) for circuit, entry in sets.items()}
+
+
+def shapes() -> dict[str, Shape]:
+    """Return the shape of every circuit by its verifier's name."""
+    return {shape.verifier: shape for shape in circuits().values()}
+
+
+@dataclass(frozen=True, slots=True)
 class VarPolicy:
-    """A VaR policy; limits in 1e-16 USD."""
+    """A VaR policy; limits in 1e-16 USD, es_limit zero where no expected shortfall is attested."""
 
     policy_id: bytes
-    k: int
     limit: int
     es_limit: int
     circuit_hash: bytes
@@ -164,6 +195,10 @@ class Plan:
         insecure = sorted(verifier.name for verifier in self.verifiers if verifier.insecure)
         if insecure:
             raise PlanRefused(f"INSECURE verifying keys are refused on chain {chain_id}: {', '.join(insecure)}")
+        tests = {circuits()[name].verifier for name in SMALL_CIRCUITS}
+        small = sorted(verifier.name for verifier in self.verifiers if verifier.name in tests)
+        if small:
+            raise PlanRefused(f"verifiers of test circuits are refused on chain {chain_id}: {', '.join(small)}")
         if not self.voters:
             raise PlanRefused(f"without voters nobody could ever decide anything on chain {chain_id}")
         if self.log or self.universe or self.var_policies:
@@ -171,19 +206,24 @@ class Plan:
 
     def _refuse_misfits(self) -> None:
         # A verifying key does not show its shape: a policy of fewer days would be proved with the circuit's k
-        circuits = json.loads(CIRCUITS.read_text("utf-8")).values()
-        shapes = {
-            f"VarVerifier{it['instruments']}x{it['window']}": (it["instruments"], it["window"], it["k"])
-            for it in circuits
-        }
+        known, planned = shapes(), {verifier.name for verifier in self.verifiers}
         for policy in self.var_policies:
-            if policy.verifier not in shapes:
+            if policy.verifier not in known:
                 raise PlanRefused(f"no circuit belongs to the verifier {policy.verifier}")
-            named = self.universe and (len(self.universe.instruments), self.universe.window, policy.k)
-            if named != shapes[policy.verifier]:
-                raise PlanRefused(
-                    f"{policy.verifier} proves (N, W, k) = {shapes[policy.verifier]}, the plan says {named}"
-                )
+            if policy.verifier not in planned:
+                raise PlanRefused(f"the plan has no verifying key of the verifier {policy.verifier}")
+            _refuse_misfit(policy, known[policy.verifier], self.universe)
+
+
+def _refuse_misfit(policy: VarPolicy, shape: Shape, universe: Universe | None) -> None:
+    proved, named = (shape.instruments, shape.window), universe and (len(universe.instruments), universe.window)
+    if named != proved:
+        raise PlanRefused(f"{policy.verifier} proves (N, W) = {proved}, the plan's universe has {named}")
+    if any(not 0 <= limit < 1 << shape.limit_bits for limit in (policy.limit, policy.es_limit)):
+        raise PlanRefused(f"the limits of {policy.verifier} lie between 0 and 2^{shape.limit_bits}")
+    if bool(policy.es_limit) != shape.expected_shortfall:
+        wants = "an es_limit" if shape.expected_shortfall else "no es_limit: its circuit proves no expected shortfall"
+        raise PlanRefused(f"{policy.verifier} takes {wants}")
 
 
 def refuse_forgeable(verifier: Verifier) -> None:
@@ -230,7 +270,6 @@ def _verifier(name: str, given: Mapping[str, Any]) -> Verifier:
 def _var_policy(given: Mapping[str, Any]) -> VarPolicy:
     return VarPolicy(
         policy_id=_bytes(given["policy_id"], 32),
-        k=int(given["k"]),
         limit=int(given["limit"]),
         es_limit=int(given.get("es_limit", 0)),
         circuit_hash=_bytes(given["circuit_hash"], 32),

@@ -7,7 +7,7 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from ._contracts import Deployment
-from ._plan import LOCAL_CHAIN_IDS, Log, Plan, PlanRefused
+from ._plan import LOCAL_CHAIN_IDS, Log, Plan, PlanRefused, VarPolicy, shapes
 
 ZERO_ADDRESS = "0x" + "00" * 20
 ONE_REFI = 10**18
@@ -139,7 +139,9 @@ def register_universe_and_log(at: Deployment, plan: Plan) -> None:
     if plan.universe:
         at.send("ReturnsOracle", "registerUniverse", universe_id(plan), plan.universe.words, plan.universe.window)
     for policy in plan.var_policies:
-        at.send("VarAttestor", "definePolicy", policy.policy_id, policy_struct(at, plan, policy))
+        at.send(
+            "VarAttestor", "definePolicy", policy.policy_id, policy_struct(plan, policy, at.address(policy.verifier))
+        )
 
 
 def universe_id(plan: Plan) -> bytes:
@@ -155,21 +157,23 @@ def log_id(log: Log, chain_id: int, anchor: str) -> bytes:
     return bytes(keccak(encode(["string", "bytes32", "uint256", "address"], values)))
 
 
-def policy_struct(at: Deployment, plan: Plan, policy: Any) -> tuple[Any, ...]:
-    """Return a VaR policy as VarAttestor takes it."""
-    keys = {verifier.name: verifier.key for verifier in plan.verifiers}
-    if plan.universe is None or policy.verifier not in keys:
-        raise PlanRefused(f"a VaR policy needs a universe and the verifier {policy.verifier}")
+def policy_struct(plan: Plan, policy: VarPolicy, verifier: str) -> tuple[Any, ...]:
+    """Return a VaR policy as VarAttestor takes it; its shape is the circuit's."""
+    keys, shape = {known.name: known.key for known in plan.verifiers}, shapes()[policy.verifier]
     return (
         universe_id(plan),
-        len(plan.universe.instruments),
-        plan.universe.window,
-        policy.k,
+        verifier,
+        shape.instruments,
+        shape.window,
+        shape.k,
+        *shape.tail,
+        shape.quantity_bits,
+        shape.limit_bits,
+        shape.pnl_bits,
         policy.limit,
         policy.es_limit,
         policy.circuit_hash,
         bytes(keccak(keys[policy.verifier])),
-        at.address(policy.verifier),
     )
 
 
