@@ -150,7 +150,7 @@ def words(proof: bytes) -> list[int]:
 def attestor_chain(circuits: Mapping[str, Circuit]) -> Iterator[AttestorChain]:
     """Run a node with everything on it, no universe and no policy yet."""
     with node(CHAIN_ID, "--network", "optimism") as web3:
-        owner, attester, stranger, *_ = web3.eth.accounts
+        owner, attester, stranger, *_ = list(web3.eth.accounts)
         oracle = deploy(web3, "ReturnsOracle", owner)
         anchor = deploy(web3, "AuditAnchor", owner)
         attestor = deploy(web3, "VarAttestor", owner, oracle.address, anchor.address)

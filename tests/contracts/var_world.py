@@ -36,6 +36,9 @@ LIMITS = {circuit: tightest(HELD, MARKET, circuit) for circuit in BOTH}
 POLICY = {circuit: keccak(text=circuit) for circuit in BOTH}
 INSTRUMENTS = TICKERS[:16]
 MOST = (1 << 82) - 1
+# The largest limits that a policy can name: what they refuse, they refuse for another reason than its limits
+GENEROUS = {circuit: Limits(MOST, MOST if circuit == CIRCUIT else 0) for circuit in BOTH}
+GENEROUS_POLICY = {circuit: keccak(text=f"generous {circuit}") for circuit in BOTH}
 
 PROOF_REJECTED = selector("ProofRejected")
 EPOCH_NOT_AFTER = selector("EpochNotAfter", "uint64", "uint64")
@@ -51,13 +54,17 @@ Prove = Callable[[Claim], bytes]
 
 @contextmanager
 def var_world() -> Iterator[AttestorChain]:
-    """Run a chain with the universe, a policy a circuit at exactly the book's VaR and ES, and two epochs published."""
+    """Run a chain with the universe, two epochs published and two policies a circuit.
+
+    One is at exactly the book's VaR and ES, the other as generous as can be.
+    """
     with attestor_chain({circuit: circuit_of(circuit) for circuit in BOTH}) as chain:
         chain.register(INSTRUMENTS, MARKET.universe_id, 90)
         for market in (MARKET, NEXT_MARKET):
             chain.publish(market)
         for circuit in BOTH:
             chain.define(POLICY[circuit], chain.policy(circuit, MARKET.universe_id, LIMITS[circuit]))
+            chain.define(GENEROUS_POLICY[circuit], chain.policy(circuit, MARKET.universe_id, GENEROUS[circuit]))
         yield chain
 
 
