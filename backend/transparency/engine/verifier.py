@@ -1323,12 +1323,14 @@ class Examination:
         topics = [_ATTESTED, *(word(claim[name]) for name in ("subject", "epoch", "policy_id"))]
         wanted = (claim["attestor"], ["0x" + topic.hex() for topic in topics], "0x" + attestation.hex())
         logs = receipt.get("logs") if isinstance(receipt, dict) else None
-        for log in logs if isinstance(logs, list) else []:
-            if isinstance(log, dict):
-                address, listed, data = _event(log)
-                if (address, listed, data[:66]) == wanted:
-                    return
-        raise Failed(f"{rpc.url}: tx_hash is not the attestation's transaction")
+        events = [_event(log) for log in logs if isinstance(log, dict)] if isinstance(logs, list) else []
+        if not any((address, listed, data[:66]) == wanted for address, listed, data in events):
+            raise Failed(f"{rpc.url}: tx_hash is not the attestation's transaction")
+        # (-A, -B, C) and others prove the same: the proof is the one that the contract saw.
+        transaction = rpc.ask("eth_getTransactionByHash", claim["tx_hash"])
+        handed = str(transaction.get("input")).lower() if isinstance(transaction, dict) else ""
+        if claim["proof"][2:] not in handed:
+            raise Failed(f"{rpc.url}: the attestation's transaction holds another proof")
 
     def _anchored_size(self, rpc: Rpc, index: int) -> int:
         anchor = self.pack["anchor"]

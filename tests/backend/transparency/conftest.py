@@ -130,6 +130,7 @@ class Chain:
     def __init__(self) -> None:
         self.calls: dict[tuple[str, str], bytes | Exception] = {}
         self.receipts: dict[str, Any] = {}
+        self.inputs: dict[str, bytes] = {}
         self.blocks: dict[int, str] = {}
         self.codeless: set[tuple[str, int]] = set()
         self.logs: list[dict[str, Any]] = []
@@ -165,8 +166,8 @@ class Chain:
     def answer(self, method: str, parameters: list[Any]) -> Any:
         if method == "eth_chainId":
             return hex(self.chain_id)
-        if method == "eth_getTransactionReceipt":
-            return self.receipts.get(parameters[0])
+        if method in {"eth_getTransactionReceipt", "eth_getTransactionByHash"}:
+            return self._transaction(method, parameters[0])
         if method == "eth_getLogs":
             wanted = parameters[0]
             return [
@@ -178,6 +179,11 @@ class Chain:
             number = int(parameters[0], 16)
             return {"number": hex(number), "hash": self.blocks[number]} if number in self.blocks else None
         return self._state(method, parameters)
+
+    def _transaction(self, method: str, tx_hash: str) -> Any:
+        if method == "eth_getTransactionReceipt":
+            return self.receipts.get(tx_hash)
+        return {"input": "0x" + self.inputs[tx_hash].hex()} if tx_hash in self.inputs else None
 
     def _state(self, method: str, parameters: list[Any]) -> str:
         if method == "eth_getCode":

@@ -57,13 +57,14 @@ def set_returns(chain: Any, published: bytes, *, countersigned: bool = True) -> 
     chain.answer_call(ORACLE, selector("isCountersigned(bytes32,uint64)") + asked, told)
 
 
-def mined(chain: Any, tx_hash: str, attestation: bytes) -> None:
+def mined(chain: Any, part: dict[str, Any], attestation: bytes) -> None:
     """Put the attestation's transaction on the chain."""
     signature = "Attested(address,uint64,bytes32,bytes32,bytes32,bytes32,uint64,uint256,bytes32)"
     topics = [keccak(text=signature), raw(SUBJECT).rjust(32, b"\0"), (17000).to_bytes(32, "big"), POLICY_ID]
     data = attestation + encode(["bytes32", "bytes32", "uint64", "uint256", "bytes32"], [bytes(32)] * 2 + [3, 1, b""])
     log = {"address": ATTESTOR, "topics": ["0x" + topic.hex() for topic in topics], "data": "0x" + data.hex()}
-    chain.receipts[tx_hash] = {"blockNumber": "0x9", "logs": [log]}
+    chain.receipts[part["tx_hash"]] = {"blockNumber": "0x9", "logs": [log]}
+    chain.inputs[part["tx_hash"]] = bytes(4 + 320) + raw(part["proof"])
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def attested(make_log: Any, chain: Any) -> dict[str, Any]:
     statement = Statement(bound, COMMITMENT, *limbs(MATRIX.universe_id), LIMIT, ES_LIMIT, 777, 888, 0)
     rows = [[12000, -5000], [-31000, 400], [0, -1]]
     statement = replace(statement, e=fold(MATRIX.prices, rows, 777, 888))
-    part = {
+    part: dict[str, Any] = {
         "attestor": ATTESTOR,
         "subject": SUBJECT,
         "epoch": 17000,
@@ -99,7 +100,7 @@ def attested(make_log: Any, chain: Any) -> dict[str, Any]:
     chain.answer_call(GROTH16, selector("verifyingKey()"), encode(["bytes"], [KEY]))
     asked = encode(["address", "uint64", "bytes32"], [SUBJECT, 17000, POLICY_ID])
     chain.answer_call(ATTESTOR, selector("attestationAt(address,uint64,bytes32)") + asked, stored)
-    mined(chain, str(part["tx_hash"]), stored)
+    mined(chain, part, stored)
     return pack
 
 
@@ -255,7 +256,22 @@ def test_another_proof_is_refused(attested: dict[str, Any], chain: Any, serve: A
     for proof in (other, off_curve, above):
         attested["var"]["proof"] = "0x" + proof.hex()
         report = check(attested, rpc_urls=[url], attestor=ATTESTOR, returns_path=returns_path)
-        assert failed(report) == {"VaR proof"}
+        assert failed(report) == {"VaR proof", "VaR binding"}
+
+
+def test_a_proof_that_holds_but_was_not_handed_in_is_refused(
+    attested: dict[str, Any], chain: Any, serve: Any, returns_path: Path
+) -> None:
+    # (-A, -B, C): its product is the same.
+    words = [int(attested["var"]["proof"][2 + at : 66 + at], 16) for at in range(0, 512, 64)]
+    for place in (1, 4, 5):
+        words[place] = -words[place] % bn.field_modulus
+    attested["var"]["proof"] = "0x" + "".join(f"{value:064x}" for value in words)
+    report = check(attested, rpc_urls=[serve(chain)], attestor=ATTESTOR, returns_path=returns_path)
+    assert result(report, "VaR proof") == "pass"
+    assert failed(report) == {"VaR binding"}
+    chain.inputs.clear()
+    assert failed(check(attested, rpc_urls=[serve(chain)], attestor=ATTESTOR)) == {"VaR binding"}
 
 
 @pytest.mark.parametrize(
@@ -324,7 +340,7 @@ def test_an_attestation_under_another_anchor_of_the_log_is_bound(
     asked = encode(["address", "uint64", "bytes32"], [SUBJECT, 17000, POLICY_ID])
     stored = attestation_id(ctx, COMMITMENT, returns_id(MATRIX))
     chain.answer_call(ATTESTOR, selector("attestationAt(address,uint64,bytes32)") + asked, stored)
-    mined(chain, str(part["tx_hash"]), stored)
+    mined(chain, part, stored)
     report = check(attested | {"var": part}, rpc_urls=[serve(chain)], attestor=ATTESTOR)
     assert result(report, "VaR binding") == "pass"
 
