@@ -8,6 +8,7 @@ from eth_utils.crypto import keccak
 
 from ._contracts import Artifact
 from ._plan import LOCAL_CHAIN_IDS, Plan
+from ._policies import policy_struct
 from ._wiring import (
     ENGINE_ROLES,
     ISSUER_FUNCTIONS,
@@ -17,7 +18,6 @@ from ._wiring import (
     TIMELOCK_DELAY_SECONDS,
     USD_SCALE,
     log_id,
-    policy_struct,
 )
 
 

@@ -1,13 +1,12 @@
 """The order in which the platform's contracts come to be, and who gets which role."""
 
-from typing import Any
-
 from ape import accounts
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from ._contracts import Deployment
-from ._plan import LOCAL_CHAIN_IDS, Log, Plan, PlanRefused, VarPolicy, shapes
+from ._plan import LOCAL_CHAIN_IDS, Log, Plan, PlanRefused
+from ._policies import policy_struct, universe_id
 
 ZERO_ADDRESS = "0x" + "00" * 20
 ONE_REFI = 10**18
@@ -144,37 +143,10 @@ def register_universe_and_log(at: Deployment, plan: Plan) -> None:
         )
 
 
-def universe_id(plan: Plan) -> bytes:
-    """Return keccak256(abi.encode(bytes32[] instruments))."""
-    if plan.universe is None:
-        raise PlanRefused("a VaR policy needs a universe")
-    return bytes(keccak(encode(["bytes32[]"], [plan.universe.words])))
-
-
 def log_id(log: Log, chain_id: int, anchor: str) -> bytes:
     """Return keccak256(abi.encode(string origin, bytes32 public key, uint256 chain id, address AuditAnchor))."""
     values = (log.origin, log.public_key, chain_id, anchor)
     return bytes(keccak(encode(["string", "bytes32", "uint256", "address"], values)))
-
-
-def policy_struct(plan: Plan, policy: VarPolicy, verifier: str) -> tuple[Any, ...]:
-    """Return a VaR policy as VarAttestor takes it; its shape is the circuit's."""
-    keys, shape = {known.name: known.key for known in plan.verifiers}, shapes()[policy.verifier]
-    return (
-        universe_id(plan),
-        verifier,
-        shape.instruments,
-        shape.window,
-        shape.k,
-        *shape.tail,
-        shape.quantity_bits,
-        shape.limit_bits,
-        shape.pnl_bits,
-        policy.limit,
-        policy.es_limit,
-        policy.circuit_hash,
-        bytes(keccak(keys[policy.verifier])),
-    )
 
 
 def fund(at: Deployment, plan: Plan) -> None:

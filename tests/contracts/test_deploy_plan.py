@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 from eth_account import Account
 
-from scripts.deploy._plan import ANVIL_ACCOUNTS, DELTA, G2_GENERATOR, GAMMA, ROLES, Plan, PlanRefused, refuse_foreign
+from scripts.deploy._plan import (
+    ANVIL_ACCOUNTS,
+    CIRCUITS,
+    DELTA,
+    G2_GENERATOR,
+    GAMMA,
+    ROLES,
+    Plan,
+    PlanRefused,
+    refuse_foreign,
+    shapes,
+)
+from scripts.deploy._policies import policy_struct
 
 MAINNET = 10
 LOCAL = 42069
@@ -103,21 +115,62 @@ def test_logs_universes_and_policies_are_left_to_governance_off_a_local_chain() 
         logged.refuse_unsafe(MAINNET, DEPLOYER)
 
 
-def policies(instruments: int = 16, window: int = 90, k: int = 5, verifier: str = "VarVerifier16x90") -> str:
-    """Return a plan with one VaR policy of a shape."""
-    policy = {"policy_id": "0x" + "01" * 32, "k": k, "limit": 1, "circuit_hash": "0x" + "02" * 32, "verifier": verifier}
+def policies(instruments: int = 16, window: int = 90, verifier: str = "VarVerifier16x90", **changes: Any) -> str:
+    """Return a plan with one VaR policy over a universe."""
+    policy = {"policy_id": "0x" + "01" * 32, "limit": 1, "circuit_hash": "0x" + "02" * 32, "verifier": verifier}
     tickers = [f"T{number}" for number in range(instruments)]
     universe = {"instruments": tickers, "window": window}
-    return plan(verifiers={"VarVerifier16x90": key()}, universe=universe, var_policies=[policy])
+    return plan(verifiers={verifier: key()}, universe=universe, var_policies=[policy | changes])
 
 
 def test_a_policy_has_the_shape_of_its_verifiers_circuit() -> None:
-    Plan.from_json(policies()).refuse_unsafe(LOCAL, DEPLOYER)
-    for misfit in (policies(instruments=12), policies(window=30), policies(k=2)):
-        with pytest.raises(PlanRefused, match=r"proves \(N, W, k\) = \(16, 90, 5\)"):
+    planned = Plan.from_json(policies())
+    planned.refuse_unsafe(LOCAL, DEPLOYER)
+    words = policy_struct(planned, planned.var_policies[0], "0x" + "ab" * 20)
+    assert words[1:12] == ("0x" + "ab" * 20, 16, 90, 5, 9, 2, 40, 82, 83, 1, 0)
+    for misfit in (policies(instruments=12), policies(window=30)):
+        with pytest.raises(PlanRefused, match=r"proves \(N, W\) = \(16, 90\)"):
             Plan.from_json(misfit).refuse_unsafe(LOCAL, DEPLOYER)
     with pytest.raises(PlanRefused, match="no circuit belongs to the verifier VarVerifier8x90"):
         Plan.from_json(policies(verifier="VarVerifier8x90")).refuse_unsafe(LOCAL, DEPLOYER)
+    keyless = json.loads(policies()) | {"verifiers": {"VarVerifier16x90Es": key()}}
+    with pytest.raises(PlanRefused, match="no verifying key of the verifier VarVerifier16x90"):
+        Plan.from_json(json.dumps(keyless)).refuse_unsafe(LOCAL, DEPLOYER)
+
+
+def test_a_plan_cannot_choose_a_policys_shape() -> None:
+    own = Plan.from_json(policies(k=2, window_days=1, tail=[1, 1], pnl_bits=200))
+    assert policy_struct(own, own.var_policies[0], DEPLOYER) == policy_struct(
+        Plan.from_json(policies()), Plan.from_json(policies()).var_policies[0], DEPLOYER
+    )
+
+
+def test_an_expected_shortfall_limit_goes_with_a_circuit_that_proves_it_and_only_there() -> None:
+    proving = Plan.from_json(policies(verifier="VarVerifier16x90Es", es_limit=2))
+    proving.refuse_unsafe(LOCAL, DEPLOYER)
+    assert policy_struct(proving, proving.var_policies[0], DEPLOYER)[10:12] == (1, 2)
+    with pytest.raises(PlanRefused, match="VarVerifier16x90 takes no es_limit"):
+        Plan.from_json(policies(es_limit=2)).refuse_unsafe(LOCAL, DEPLOYER)
+    with pytest.raises(PlanRefused, match="VarVerifier16x90Es takes an es_limit"):
+        Plan.from_json(policies(verifier="VarVerifier16x90Es")).refuse_unsafe(LOCAL, DEPLOYER)
+
+
+@pytest.mark.parametrize("changes", [{"limit": 1 << 82}, {"limit": -1}, {"es_limit": 1 << 82}])
+def test_a_limit_that_no_circuit_holds_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(PlanRefused, match=r"between 0 and 2\^82"):
+        Plan.from_json(policies(**changes)).refuse_unsafe(LOCAL, DEPLOYER)
+
+
+def test_every_circuit_is_known_by_its_verifiers_name() -> None:
+    assert len(shapes()) == len(json.loads(CIRCUITS.read_text()))
+    assert (shapes()["VarVerifier64x250Es"].k, shapes()["VarVerifier64x250Es"].tail) == (13, [25, 2])
+
+
+def test_the_verifier_of_a_test_circuit_stays_on_local_chains() -> None:
+    small = Plan.from_json(plan(verifiers={"VarVerifier4x8Es": key()}))
+    small.refuse_unsafe(LOCAL, DEPLOYER)
+    with pytest.raises(PlanRefused, match="verifiers of test circuits are refused on chain 10: VarVerifier4x8Es"):
+        small.refuse_unsafe(MAINNET, DEPLOYER)
 
 
 def test_a_platform_that_nobody_could_govern_stays_on_local_chains() -> None:

@@ -154,10 +154,10 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("chain") / "deployments"
     policy = {
         "policy_id": "0x" + keccak(text="policy").hex(),
-        "k": 5,
         "limit": str(10**20),
+        "es_limit": str(2 * 10**20),
         "circuit_hash": "0x" + "11" * 32,
-        "verifier": "VarVerifier16x90",
+        "verifier": "VarVerifier16x90Es",
     }
     plan = folder.with_name("plan.json")
     plan.write_text(
@@ -166,7 +166,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
                 folder,
                 log={"origin": ORIGIN, "public_key": "0x" + LOG_KEY.hex()},
                 universe={"instruments": TICKERS, "window": 90},
-                verifiers={"VarVerifier16x90": {"key": "0x" + VERIFYING_KEY.hex(), "insecure": True}},
+                verifiers={"VarVerifier16x90Es": {"key": "0x" + VERIFYING_KEY.hex(), "insecure": True}},
                 var_policies=[policy],
             )
         )
@@ -191,7 +191,7 @@ def test_a_deployment_names_every_contract_and_how_it_was_made(deployed: Platfor
         *("PolicyEngine", "OrderGate", "OrderExtractor", "IdentityRegistry", "CredentialRegistry"),
         *("CredentialValidatorPolicy", "VolumePolicy", "PausePolicy", "ApprovedModelPolicy"),
         *("AuthorizedSenderPolicy", "IssuerSenderPolicy", "RefiToken", "RefiTimelock", "RefiGovernor"),
-        *("ModelRegistry", "ReturnsOracle", "AuditAnchor", "VarVerifier16x90", "VarAttestor"),
+        *("ModelRegistry", "ReturnsOracle", "AuditAnchor", "VarVerifier16x90Es", "VarAttestor"),
     }
     for record in records.values():
         assert record["chain_id"] == 42069
@@ -211,6 +211,14 @@ def test_a_deployment_is_read_back_as_planned_until_somebody_changes_it(platform
     assert spoilt.returncode != 0
     assert "VolumePolicy: the code at" in spoilt.stderr + spoilt.stdout
     assert "PausePolicy.paused" in spoilt.stderr + spoilt.stdout
+
+
+def test_a_policy_with_other_limits_than_planned_is_found_out(platform: Platform) -> None:
+    other = platform.plan.with_name("other.json")
+    other.write_text(platform.plan.read_text().replace(f'"limit": "{10**20}"', f'"limit": "{10**20 + 1}"'))
+    spoilt = ape("verify", platform.url, other)
+    assert spoilt.returncode != 0
+    assert "VarAttestor.policyOf" in spoilt.stderr + spoilt.stdout
 
 
 def test_contracts_wired_to_others_are_found_out_though_their_code_is_right(platform: Platform) -> None:
@@ -233,7 +241,7 @@ def test_contracts_wired_to_others_are_found_out_though_their_code_is_right(plat
 def test_a_failed_deployment_leaves_the_one_before_in_place(platform: Platform) -> None:
     before = sorted(path.name for path in platform.folder.iterdir())
     broken = platform.plan.with_name("broken.json")
-    broken.write_text(platform.plan.read_text().replace('"verifier": "VarVerifier16x90"', '"verifier": "Unknown"'))
+    broken.write_text(platform.plan.read_text().replace('"verifier": "VarVerifier16x90Es"', '"verifier": "Unknown"'))
 
     failed = ape("platform", platform.url, broken)
 
