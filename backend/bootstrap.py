@@ -43,7 +43,14 @@ from backend.ports.prover import Prover
 from backend.ports.signer import KeyRole, Signer
 from backend.proofs.engine.kept import Attestation
 from backend.proofs.engine.returns import universe_id
-from backend.proofs.service import AttestationService, CountersignService, EpochService, OnBreach, ReturnsService
+from backend.proofs.service import (
+    AttestationService,
+    ClosingJob,
+    CountersignService,
+    EpochService,
+    OnBreach,
+    ReturnsService,
+)
 from backend.proofs.tasks import handlers as proof_handlers
 from backend.proofs.types import Limits
 from backend.risk.service import KillSwitch, RiskGate
@@ -348,13 +355,15 @@ def build(settings: Settings) -> Platform:
         broker, execution, accounts, switch, journal, clock, retention=settings.retention
     )
 
-    async def close_day(session: AsyncSession, ending: date, _next: date) -> None:
+    async def close_day(session: AsyncSession, ending: date, _next: date | None = None) -> None:
         # Orders of unknown fate are settled before positions are committed to; the system's chain comes last.
         found = await reconciliations.compare(session, ending, closing=True)
         await epochs.close(session, epoch_of(ending))
         await reconciliations.conclude(session, ending, found)
 
+    # A replayed day is closed with the opening of the next; the job closes what a running clock has passed.
     market.before_advance.append(close_day)
+    closing = ClosingJob(database, epochs, market_data, clock, close_day, market.load)
     returns = ReturnsService(chain, market_data, artifacts, journal, clock, window=WINDOW, bounds=bounds)
     second = outside.signer.address(KeyRole.COUNTERSIGNER)
     countersigning = CountersignService(chain, market_data, journal, second, window=WINDOW, bounds=bounds)
@@ -381,8 +390,8 @@ def build(settings: Settings) -> Platform:
         type(service): service
         for service in (
             settings, database, accounts, market, decisions, compliance, risk, switch, execution, reconciliations,
-            artifacts, models, epochs, returns, countersigning, attestations, anchoring, reader, packs, exports,
-            erasures, bundles,
+            artifacts, models, epochs, closing, returns, countersigning, attestations, anchoring, reader, packs,
+            exports, erasures, bundles,
         )
     }  # fmt: skip
     services |= {
@@ -404,7 +413,8 @@ async def worker_runtime(settings: Settings) -> AsyncIterator[WorkerRuntime]:
     try:
         await platform.load()
         artifacts, bundles = platform.service(ArtifactService), platform.service(LogBundles)
-        chores = (bundles.try_build, partial(artifacts.retry_pending, platform.database))
+        closing = platform.service(ClosingJob)
+        chores = (closing.run_once, bundles.try_build, partial(artifacts.retry_pending, platform.database))
         yield WorkerRuntime(platform.database, platform.handlers, chores=chores)
     finally:
         await platform.close()

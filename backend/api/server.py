@@ -14,6 +14,7 @@ from backend.governance.service import ModelService
 from backend.kernel.errors import Conflict, NotFound, Unavailable
 from backend.kit.logging import configure_logging
 from backend.migrations import upgrade
+from backend.proofs.service import ClosingJob
 from backend.settings import Settings
 from backend.transparency.service import LogBundles
 
@@ -32,6 +33,7 @@ def application(settings: Settings) -> FastAPI:
     platform = build(settings)
     artifacts: ArtifactService = platform.service(ArtifactService)
     bundles: LogBundles = platform.service(LogBundles)
+    closing: ClosingJob = platform.service(ClosingJob)
 
     async def sequence() -> None:
         await platform.load()
@@ -61,6 +63,7 @@ def application(settings: Settings) -> FastAPI:
             "jobs": platform.jobs.run,
             "pins": catch_up_pins,
             "bundles": bundles.run,
+            "epochs": closing.run,
             "governance": follow_the_dao,
             "var policy": partial(_insist_on_the_var_policy, platform),
         },

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, localcontext
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.execution.models import CashRow, OrderRow, PositionRow, ReconciliationRow
@@ -168,6 +168,17 @@ async def filled_on(session: AsyncSession, account_id: int, day: date) -> list[O
         OrderRow.ordered_at < opened + timedelta(days=1),
     )
     return [_order(row) for row in (await session.scalars(query.order_by(OrderRow.id))).all()]
+
+
+async def filled_after(session: AsyncSession, account_id: int, moment: datetime) -> dict[str, int]:
+    """Return instrument -> signed quantity (1e-6) of the fills of orders that an account gave after a moment."""
+    signed = case((OrderRow.side == "buy", OrderRow.quantity_units), else_=-OrderRow.quantity_units)
+    query = (
+        select(OrderRow.instrument, func.sum(signed))
+        .where(OrderRow.account_id == account_id, OrderRow.state == "filled", OrderRow.ordered_at > moment)
+        .group_by(OrderRow.instrument)
+    )
+    return {instrument: int(units) for instrument, units in (await session.execute(query)).all()}
 
 
 async def known_outcome(session: AsyncSession, day: date, account: str) -> Mapping[str, Any] | None:

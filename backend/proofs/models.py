@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Integer, LargeBinary, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Integer, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.kit.db import Base, UtcDateTime
@@ -35,6 +35,16 @@ class EpochRow(Base):
     commitment: Mapped[str] = mapped_column(String(66))
     record_id: Mapped[int] = mapped_column(Identity)
     record_seq: Mapped[int] = mapped_column(BigInteger)
+
+
+class RefusedEpochRow(Base):
+    """Why an account's epoch was not committed to, as it was last recorded."""
+
+    __tablename__ = "refused_epochs"
+
+    account: Mapped[str] = mapped_column(String(43), primary_key=True)
+    epoch: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    reason: Mapped[str] = mapped_column(Text)
 
 
 class PublicationRow(Base):

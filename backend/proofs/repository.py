@@ -20,7 +20,7 @@ from backend.proofs.engine.kept import (
     unword,
     word,
 )
-from backend.proofs.models import AttestationRow, EpochRow, FailureRow, PositionSaltRow, PublicationRow
+from backend.proofs.models import AttestationRow, EpochRow, FailureRow, PositionSaltRow, PublicationRow, RefusedEpochRow
 from backend.proofs.types import Matrix
 
 AGREES, DIFFERS = "agrees", "differs"
@@ -64,6 +64,26 @@ async def add_epoch(session: AsyncSession, closed: ClosedEpoch) -> None:
         )
     )
     await session.flush()
+
+
+async def keep_refusal(session: AsyncSession, account: str, epoch: int, reason: str) -> bool:
+    """Store why an account's epoch cannot be closed; False when the same is known."""
+    row = await session.get(RefusedEpochRow, (account, epoch))
+    if row is not None and row.reason == reason:
+        return False
+    if row is None:
+        session.add(RefusedEpochRow(account=account, epoch=epoch, reason=reason))
+    else:
+        row.reason = reason
+    await session.flush()
+    return True
+
+
+async def newest_closing(session: AsyncSession) -> int | None:
+    """Return the newest epoch that any account was closed or refused in."""
+    closed = await session.scalar(select(func.max(EpochRow.epoch)))
+    refused = await session.scalar(select(func.max(RefusedEpochRow.epoch)))
+    return max((epoch for epoch in (closed, refused) if epoch is not None), default=None)
 
 
 async def publication(session: AsyncSession, universe_id: bytes, epoch: int) -> Publication | None:

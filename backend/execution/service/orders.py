@@ -1,6 +1,7 @@
 """Sends approved orders to the venue, once, and books what comes back."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -48,10 +49,16 @@ class ExecutionService:
         held = await repository.positions(session, account_id)
         return {name: to_units(position.quantity, QUANTITY_DECIMALS) for name, position in held.items()}
 
-    async def at_close(self, session: AsyncSession, account_id: int) -> Mapping[str, int]:
-        """Return what `at` does, once the account's orders are through; later ones wait for the transaction's end."""
+    async def at_close(self, session: AsyncSession, account_id: int, moment: datetime) -> Mapping[str, int]:
+        """Return what `at` does as of a moment, without the orders that were given after it.
+
+        The account's orders are through then; later ones wait for the transaction's end.
+        """
         await repository.lock_cash(session, account_id, self._initial_units)
-        return await self.at(session, account_id)
+        held = dict(await self.at(session, account_id))
+        for instrument, units in (await repository.filled_after(session, account_id, moment)).items():
+            held[instrument] = held.get(instrument, 0) - units
+        return held
 
     async def holdings(self, session: AsyncSession, account_id: int) -> Holdings:
         """Return what an account has."""

@@ -1,6 +1,7 @@
 """The services of VaR proofs."""
 
 from backend.proofs.service.attestation import ATTEST_JOB, Anchors, AttestationService, OnBreach, RecordChain
+from backend.proofs.service.closing import ClosingJob
 from backend.proofs.service.countersigning import Countersigned, CountersignService, Disputed
 from backend.proofs.service.epochs import Directory, EpochService, Holdings, TradingAccount
 from backend.proofs.service.returns import Pinned, Pinner, ReturnsService
@@ -9,6 +10,7 @@ __all__ = [
     "ATTEST_JOB",
     "Anchors",
     "AttestationService",
+    "ClosingJob",
     "CountersignService",
     "Countersigned",
     "Directory",

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import date, datetime
 from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -40,6 +41,11 @@ class TradingAccount(Protocol):
         """The name in the log."""
         ...
 
+    @property
+    def opened_at(self) -> datetime:
+        """The business time at which its chain was opened."""
+        ...
+
 
 class Directory(Protocol):
     """Lists the accounts whose chains are open."""
@@ -52,8 +58,8 @@ class Directory(Protocol):
 class Holdings(Protocol):
     """Knows what accounts hold."""
 
-    async def at_close(self, session: AsyncSession, account_id: int) -> Mapping[str, int]:
-        """Return instrument -> signed quantity (1e-6); nothing is added to it before the transaction ends."""
+    async def at_close(self, session: AsyncSession, account_id: int, moment: datetime) -> Mapping[str, int]:
+        """Return instrument -> signed quantity (1e-6) as of a moment, with all that will ever belong to it."""
         ...
 
 
@@ -77,10 +83,15 @@ class EpochService:
         return {"subject": account.address, "epoch": epoch, "position_commitment": word(commitment)}
 
     async def close(self, session: AsyncSession, epoch: int) -> Closing:
-        """Record every account's `epoch.closed`, once; an account with holdings outside the universe is refused."""
-        self._require_over(epoch)
+        """Record every account's `epoch.closed`, once; an account with holdings outside the universe is refused.
+
+        An epoch that was missed is closed with what was held at its close.
+        """
+        await self._require_closable(session, epoch)
         closed, refused = [], []
         async for account in self._accounts(session):
+            if account.opened_at > close_of(day_of(epoch)):
+                continue
             outcome = await self._close(session, account, epoch)
             if isinstance(outcome, Refused):
                 refused.append((account.pseudonym, outcome))
@@ -96,18 +107,32 @@ class EpochService:
                 yield account
             request = PageRequest(MAX_LIMIT, page.next_before) if page.next_before is not None else None
 
-    def _require_over(self, epoch: int) -> None:
-        now = self._clock.business()
-        if now < close_of(day_of(epoch)):
+    async def due(self, session: AsyncSession, days: Sequence[date]) -> Sequence[date]:
+        """Return the trading days that the business clock has passed and that are not closed yet, oldest first.
+
+        On the close itself a replayed day is still traded: it is passed when the next one begins.
+        """
+        now, newest = self._clock.business(), await repository.newest_closing(session)
+        passed = [day for day in days if close_of(day) < now and (newest is None or epoch_of(day) > newest)]
+        if not passed or newest is not None:
+            return passed
+        opened = [account.opened_at async for account in self._accounts(session)]
+        return [day for day in passed if any(moment <= close_of(day) for moment in opened)]
+
+    async def _require_closable(self, session: AsyncSession, epoch: int) -> None:
+        if self._clock.business() < close_of(day_of(epoch)):
             raise Conflict(f"epoch {epoch} is not over on the business clock")
-        if epoch_of(now) != epoch:
-            raise Conflict(f"what accounts held at the end of epoch {epoch} is not known any more")
+        newest = await repository.newest_closing(session)
+        # Epochs rise on every account's chain, and attestations build on each other in their order.
+        if newest is not None and epoch < newest:
+            raise Conflict(f"epoch {newest} is closed already: none before it can be closed any more")
 
     async def _close(self, session: AsyncSession, account: TradingAccount, epoch: int) -> ClosedEpoch | Refused:
         known = await repository.closed_epoch(session, account.pseudonym, epoch)
         if known is not None:
             return known
-        positions = position_vector(self._universe, await self._holdings.at_close(session, account.id))
+        moment = close_of(day_of(epoch))
+        positions = position_vector(self._universe, await self._holdings.at_close(session, account.id, moment))
         if isinstance(positions, list):
             return await self._refuse(session, account, epoch, positions)
         commitment = await self._commitment(session, account.pseudonym, positions)
@@ -124,7 +149,7 @@ class EpochService:
             fields,
             actor=SYSTEM_ACCOUNT,
             policy=POLICY,
-            ts_event=close_of(day_of(epoch)),
+            ts_event=moment,
         )
         closed = ClosedEpoch(
             account=account.pseudonym,
@@ -144,10 +169,11 @@ class EpochService:
     ) -> Refused:
         names = ", ".join(instruments)
         refused = Refused("risk", "outside_universe", f"holdings cannot be attested: {names}", {"instruments": names})
-        fields = {"epoch": epoch, "rule": refused.rule, "reason": refused.reason}
-        await self._journal.record(
-            session, account.pseudonym, "epoch.refused", fields, actor=SYSTEM_ACCOUNT, policy=POLICY
-        )
+        if await repository.keep_refusal(session, account.pseudonym, epoch, refused.reason):
+            fields = {"epoch": epoch, "rule": refused.rule, "reason": refused.reason}
+            await self._journal.record(
+                session, account.pseudonym, "epoch.refused", fields, actor=SYSTEM_ACCOUNT, policy=POLICY
+            )
         return refused
 
     async def _commitment(self, session: AsyncSession, account: str, positions: Sequence[int]) -> int:

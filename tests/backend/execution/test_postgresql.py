@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -44,6 +45,7 @@ class Everybody:
 
     def __init__(self, account_id: int, address: str, pseudonym: str) -> None:
         self.id, self.address, self.pseudonym = account_id, address, pseudonym
+        self.opened_at = datetime(2016, 1, 4, tzinfo=UTC)
 
     async def page(self, session: AsyncSession, request: PageRequest) -> Page["Everybody"]:
         """Return the account."""

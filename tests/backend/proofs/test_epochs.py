@@ -1,5 +1,6 @@
 """At an epoch's end every account commits to what it holds, once."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -88,10 +89,54 @@ async def test_an_epoch_that_is_not_over_cannot_be_closed(world: World) -> None:
         await close(world)
 
 
-async def test_an_epoch_whose_holdings_are_gone_cannot_be_closed(world: World) -> None:
-    world.clock.advance(business=timedelta(hours=3))
-    with pytest.raises(Conflict, match="not known any more"):
+async def test_a_missed_epoch_is_closed_with_what_was_held_at_its_close(world: World) -> None:
+    world.holdings.units[OWNER.id] = {"AAA": 9}
+    world.holdings.then[OWNER.id, close_of(DAY)] = {"AAA": 4}
+    world.clock.advance(business=timedelta(days=2))
+    assert (await close(world)).closed[0].positions == (4, 0, 0)
+    ((_, fields),) = await world.events()
+    assert fields["ts_event"].startswith(DAY.isoformat() + "T21:00:00")
+
+
+async def test_an_epoch_before_a_closed_one_cannot_be_closed_any_more(world: World) -> None:
+    world.clock.advance(business=timedelta(days=1))
+    await close(world, EPOCH + 1)
+    with pytest.raises(Conflict, match="closed already"):
         await close(world)
+    assert len(await world.events()) == 1
+
+
+async def test_an_account_that_was_opened_later_has_no_part_in_an_epoch(world: World) -> None:
+    late = replace(account(2), opened_at=close_of(DAY) + timedelta(microseconds=1))
+    world.directory.accounts = (late, OWNER)
+    assert [closed.account for closed in (await close(world)).closed] == [OWNER.pseudonym]
+    world.clock.advance(business=timedelta(days=1))
+    assert len((await close(world, EPOCH + 1)).closed) == 2
+
+
+async def test_a_refusal_is_recorded_once_and_again_when_its_reason_changes(world: World) -> None:
+    for held in ({"ZZZ": 1}, {"ZZZ": 1}, {"ZZZ": 1, "YYY": 1}):
+        world.holdings.units[OWNER.id] = held
+        assert len((await close(world)).refused) == 1
+    assert [fields["reason"] for _, fields in await world.events()] == [
+        "holdings cannot be attested: ZZZ",
+        "holdings cannot be attested: YYY, ZZZ",
+    ]
+    world.holdings.units[OWNER.id] = {}
+    assert len((await close(world)).closed) == 1
+
+
+async def test_an_account_that_never_traded_commits_to_the_same_empty_portfolio_as_when_it_was_opened(
+    world: World,
+) -> None:
+    async with world.database.transaction() as session:
+        opened = await world.epochs.open_account_fields(session, OWNER)
+    closed = (await close(world)).closed[0]
+    assert closed.positions == (0, 0, 0)
+    assert word(closed.commitment) == opened["position_commitment"]
+    secret = await salt(world, OWNER.pseudonym)
+    assert secret is not None
+    assert closed.commitment == position_commitment(secret, universe_id(UNIVERSE), (0, 0, 0))
 
 
 async def test_a_new_account_commits_to_the_empty_portfolio(world: World) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from hashlib import sha256
@@ -34,6 +34,7 @@ WINDOW, RANK = 20, 1
 FIRST = date(2016, 5, 1)
 DAY = FIRST + timedelta(days=WINDOW)
 EPOCH = epoch_of(DAY)
+OPENED = close_of(FIRST)
 POLICY_ID, PROBE_ID = bytes([7]) * 32, bytes([8]) * 32
 LOG_ID = bytes([9]) * 32
 ZERO = bytes(32)
@@ -66,6 +67,7 @@ class SomeAccount:
     id: int
     address: str
     pseudonym: str
+    opened_at: datetime = OPENED
 
 
 def account(number: int) -> SomeAccount:
@@ -127,15 +129,16 @@ class Directory:
 
 
 class SomeHoldings:
-    """Holdings by account id."""
+    """Holdings by account id, and of some moments."""
 
     def __init__(self) -> None:
         self.units: dict[int, Mapping[str, int]] = {}
+        self.then: dict[tuple[int, datetime], Mapping[str, int]] = {}
 
-    async def at_close(self, session: AsyncSession, account_id: int) -> Mapping[str, int]:
-        """Return what an account holds."""
+    async def at_close(self, session: AsyncSession, account_id: int, moment: datetime) -> Mapping[str, int]:
+        """Return what an account holds, or held."""
         del session
-        return self.units.get(account_id, {})
+        return self.then.get((account_id, moment), self.units.get(account_id, {}))
 
 
 class Pinner:
