@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,13 @@ SHAPE: dict[str, Any] = {
     "var": {
         "value": str,
         "limit": str,
+        "es": str,
+        "es_limit": str,
         "constraints": int,
         "prove_seconds": float,
         "tx_hash": str,
         "gas_used": int,
+        "one_unit_less": {"var": str, "es": str},
     },
     "evidence": str,
     "verify": {"ok": bool, "checks": list},
@@ -63,9 +67,17 @@ def check_faults(checks: Sequence[Any]) -> list[str]:
     ]
 
 
+def at_most(amount: str, limit: str) -> bool:
+    """Return whether one amount is no more than another; what is no number is not."""
+    try:
+        return Decimal(amount) <= Decimal(limit)
+    except InvalidOperation:
+        return False
+
+
 def broken_promises(summary: dict[str, Any]) -> list[str]:
     """Return the promises that a well-formed summary does not keep."""
-    orders, checks = summary["orders"], summary["verify"]["checks"]
+    orders, checks, var = summary["orders"], summary["verify"]["checks"], summary["var"]
     promises = {
         "ok": summary["ok"] is True,
         "the verifier says ok": summary["verify"]["ok"] is True,
@@ -74,6 +86,10 @@ def broken_promises(summary: dict[str, Any]) -> list[str]:
         "the model is in production": summary["model"]["state"] == "production",
         f"{CHECKS} checks": len(checks) == CHECKS,
         "every check passes": all(check["result"] == "pass" for check in checks),
+        "the VaR keeps its limit": at_most(var["value"], var["limit"]),
+        "the expected shortfall keeps its limit": at_most(var["es"], var["es_limit"]),
+        "the expected shortfall is no less than the VaR": at_most(var["value"], var["es"]),
+        "one unit less cannot be proved": set(var["one_unit_less"].values()) == {"breach"},
         "a witness cosigned the log": summary["audit"]["witness"]["cosigned"],
         "the whole log passes the audit": summary["audit"]["log"]["ok"],
         "nothing of the account is left out": summary["audit"]["account"]["ok"],

@@ -32,6 +32,7 @@ from backend.kit.queue import Jobs
 from backend.market.service import MarketService
 from backend.migrations import upgrade
 from backend.ports.journal import Journal
+from backend.ports.signer import KeyRole
 from backend.proofs.engine.kept import Attestation, AttestationState
 from backend.proofs.service import AttestationService
 from backend.risk.engine.var import usd
@@ -186,4 +187,4 @@ def test_every_role_of_the_plan_has_a_key_of_its_own(tmp_path: Path) -> None:
     roles = dict(Plan.from_json(json.dumps(deployment_plan(settings_in(tmp_path), []))).roles)
     # The guardian and the relay are offices of two of them.
     assert (roles.pop("guardian"), roles.pop("relay")) == (roles["operator"], roles["anchorer"])
-    assert len(set(roles.values())) == len(roles) == 5
+    assert len(set(roles.values())) == len(roles) == len(KeyRole)

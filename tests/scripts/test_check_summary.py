@@ -44,6 +44,8 @@ def summary() -> dict[str, Any]:
     made: dict[str, Any] = filled(SHAPE)
     made["orders"] |= {"filled": 200}
     made["model"] |= {"state": "production"}
+    made["var"] |= {"value": "166.12", "limit": "900", "es": "244.59", "es_limit": "1350"}
+    made["var"]["one_unit_less"] = {"var": "breach", "es": "breach"}
     made["verify"] |= {"checks": [{"name": str(n), "result": "pass", "detail": ""} for n in range(CHECKS)]}
     return made
 
@@ -85,6 +87,11 @@ def test_a_truth_value_is_no_number_and_a_whole_number_is_one(summary: dict[str,
         (("anchor", "size"), 8, "the anchor lies within the log"),
         (("anchor", "size"), 0, "the anchor lies within the log"),
         (("verify", "checks"), [], "16 checks"),
+        (("var", "value"), "900.01", "the VaR keeps its limit"),
+        (("var", "value"), "much", "the VaR keeps its limit"),
+        (("var", "es"), "1350.01", "the expected shortfall keeps its limit"),
+        (("var", "es"), "166.11", "the expected shortfall is no less than the VaR"),
+        (("var", "one_unit_less", "es"), "attested", "one unit less cannot be proved"),
         (("audit", "witness", "cosigned"), False, "a witness cosigned the log"),
         (("audit", "log", "ok"), False, "the whole log passes the audit"),
         (("audit", "account", "ok"), False, "nothing of the account is left out"),

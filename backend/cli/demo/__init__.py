@@ -78,8 +78,9 @@ class Demo:
             ("orders refused", ", ".join(f"{count} {gate}" for gate, count in refused.items())),
             ("log", f"{summary['log']['size']} entries, root {summary['log']['root']}"),
             ("anchor", "size {size} in block {block_number}, {gas_used} gas, {tx_hash}".format(**summary["anchor"])),
-            ("VaR", "{value} USD of {limit}, {constraints} constraints, proved in {prove_seconds} s, {gas_used} gas"
-                    .format(**summary["var"])),
+            ("VaR", "{value} USD of {limit}".format(**summary["var"])),
+            ("expected shortfall", "{es} USD of {es_limit}".format(**summary["var"])),
+            ("proof of both", "{constraints} constraints, {prove_seconds} s, {gas_used} gas".format(**summary["var"])),
             ("evidence", str(summary["evidence"])),
             ("regulator", "{size} leaves and {anchors} anchors recomputed".format(**summary["audit"]["log"])
              + ", {records} records of the trader, none left out".format(**summary["audit"]["account"])),

@@ -41,7 +41,7 @@ def anchor(run: Run, tell: Tell) -> str:
 
 
 def attest(run: Run, tell: Tell) -> str:
-    """Publish the returns, prove VaR <= limit, attest it on chain; show that a lower limit cannot be proved."""
+    """Publish the returns, attest VaR and expected shortfall on chain; show that lower limits cannot be proved."""
     operator, trader = run.wallets["operator"], run.wallets["trader"]
     day = run.replayed[-1]
     published = operator.post("/returns/publish", {"day": day.isoformat()})
@@ -50,21 +50,33 @@ def attest(run: Run, tell: Tell) -> str:
     done = _job(trader, trader.post("/proofs/var", request), tell)
     if done["outcome"] != "attested":
         raise Conflict(f"the VaR was not attested: {done}")
-    run.summary["var"] = {
-        key: done[key] for key in ("value", "limit", "constraints", "prove_seconds", "tx_hash", "gas_used")
+    shown = "value", "limit", "es", "es_limit", "constraints", "prove_seconds", "tx_hash", "gas_used"
+    run.summary["var"] = {key: done[key] for key in shown}
+    var, es = (to_units(Decimal(done[name]), PNL_DECIMALS) for name in ("value", "es"))
+    run.summary["var"]["one_unit_less"] = {
+        "var": _not_proved(run, tell, "var", {"limit": var - 1}),
+        "es": _not_proved(run, tell, "es", {"esLimit": es - 1}),
     }
-    refused = _below_the_var(run, tell, Decimal(done["value"]))
-    return f"VaR {done['value']} <= {done['limit']} USD attested, {done['gas_used']} gas; {refused}"
+    return (
+        f"VaR {_cents(done['value'])} <= {done['limit']} and ES {_cents(done['es'])} <= {done['es_limit']} USD, "
+        f"{done['constraints']} constraints, {done['prove_seconds']} s, {done['gas_used']} gas; "
+        "one unit (1e-16 USD) less of either cannot be proved"
+    )
 
 
-def _below_the_var(run: Run, tell: Tell, value: Decimal) -> str:
-    """Ask for a proof of a limit one unit below the VaR under a policy made for it: no proof can exist."""
-    probe = define_probe_policy(run, to_units(value, PNL_DECIMALS) - 1)
+def _not_proved(run: Run, tell: Tell, broken: str, limits: dict[str, int]) -> str:
+    """Ask for a proof under a policy made for it, one limit a unit below what is so: no proof can exist."""
+    probe = define_probe_policy(run, broken, limits)
     request = {"subject": run.wallets["trader"].address, "epoch": epoch_of(run.replayed[-1]), "policy_id": probe}
     done = _job(run.wallets["trader"], run.wallets["trader"].post("/proofs/var", request), tell)
-    if done["outcome"] != "breach":
-        raise Conflict(f"a limit below the VaR was not refused: {done}")
-    return "one unit less cannot be proved"
+    if (done["outcome"], done.get("broken")) != ("breach", [broken]):
+        raise Conflict(f"a limit one unit too low was not refused: {done}")
+    outcome: str = done["outcome"]
+    return outcome
+
+
+def _cents(amount: str) -> str:
+    return f"{Decimal(amount):.2f}"
 
 
 def evidence(run: Run, _tell: Tell) -> str:

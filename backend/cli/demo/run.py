@@ -16,6 +16,7 @@ Tell = Callable[[str], None]
 GOVERNANCE_LEAD = timedelta(days=10)
 CHAIN_ID = 42069
 VAR_LIMIT_USD = 900
+ES_LIMIT_USD = 1_350
 
 
 @dataclass(frozen=True, slots=True)

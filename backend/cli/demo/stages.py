@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from backend.cli.demo.audit import audit
 from backend.cli.demo.proof import anchor, attest, evidence
-from backend.cli.demo.run import CHAIN_ID, GOVERNANCE_LEAD, VAR_LIMIT_USD, Run, Tell, expect_rule
+from backend.cli.demo.run import CHAIN_ID, ES_LIMIT_USD, GOVERNANCE_LEAD, VAR_LIMIT_USD, Run, Tell, expect_rule
 from backend.cli.demo.trading import trade
 from backend.cli.demo.voting import vote_into_production
 from backend.cli.local import ROOT, deploy, rpc, start_api, start_chain, start_worker
@@ -178,6 +178,7 @@ def _environment(run: Run) -> dict[str, object]:
         "first_admin": run.wallets["admin"].address,
         "first_business_day": run.eve.isoformat(),
         "var_limit_usd": VAR_LIMIT_USD,
+        "es_limit_usd": ES_LIMIT_USD,
         "proving_keys_dir": run.settings.proving_keys_dir.absolute(),
         "login_attempts_per_minute": 60,
     }

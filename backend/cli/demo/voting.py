@@ -11,8 +11,6 @@ from backend.kernel.errors import Conflict
 
 VOTE_FOR = 1
 EXECUTED = 7
-# policyOf: universeId, instruments, window, k, limit, ...
-LIMIT_FIELD = 4
 
 
 class Ballot:
@@ -72,15 +70,20 @@ def vote_into_production(run: Run, proposal: dict[str, Any], tell: Tell) -> int:
     return number
 
 
-def define_probe_policy(run: Run, limit_units: int) -> str:
-    """Define, as the local chain's deployer, a copy of the VaR policy with another limit; return its id."""
+def define_probe_policy(run: Run, name: str, limits: dict[str, int]) -> str:
+    """Define, as the local chain's deployer, a copy of the VaR policy with another limit; return its id.
+
+    limits: `limit` or `esLimit` in 1e-16 USD.
+    """
     from web3 import HTTPProvider, Web3
 
     web3 = Web3(HTTPProvider(run.rpc_url))
     built = json.loads((run.settings.deployment_dir / "VarAttestor.json").read_text())
     attestor = web3.eth.contract(address=Web3.to_checksum_address(built["address"]), abi=built["abi"])
-    policy = list(attestor.functions.policyOf(run.facts["policy_id"]).call())
-    policy[LIMIT_FIELD] = limit_units
-    probe = Web3.keccak(text=f"probe/{limit_units}")
-    attestor.functions.definePolicy(probe, tuple(policy)).transact({"from": attestor.functions.owner().call()})
+    [answer] = attestor.get_function_by_name("policyOf").abi["outputs"]
+    fields = [field["name"] for field in answer["components"]]
+    policy = dict(zip(fields, attestor.functions.policyOf(run.facts["policy_id"]).call(), strict=True)) | limits
+    probe = Web3.keccak(text=f"probe/{name}")
+    defining = attestor.functions.definePolicy(probe, tuple(policy.values()))
+    defining.transact({"from": attestor.functions.owner().call()})
     return Web3.to_hex(probe)
