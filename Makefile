@@ -81,7 +81,7 @@ node_modules/.ok: package.json package-lock.json
 	forge build -q
 	@touch $@
 
-.refi/zk/.ok: circuits/circuits.json $(wildcard circuits/*.circom circuits/lib/*.circom circuits/prover/*.py) | .venv/.ok node_modules/.ok
+.refi/zk/.ok: circuits/circuits.json $(wildcard circuits/main/var_16_90_es.circom circuits/lib/*.circom circuits/prover/*.py) | .venv/.ok node_modules/.ok
 	.venv/bin/python -m circuits.prover setup var_16_90_es --folder .refi/zk >/dev/null
 	.venv/bin/python -m circuits.prover count var_16_90_es --folder .refi/zk >/dev/null
 	@touch $@
