@@ -6,7 +6,7 @@ from typing import Any
 
 from backend.cli.zk.circuits import Circuit, require_key
 from backend.cli.zk.process import PROVER, Answer, Progress, ask
-from backend.kernel.errors import Invalid
+from backend.kernel.errors import Conflict, Invalid
 
 # The key's points and the file of its circuit are for machines
 HIDDEN = {"verification_key", "price_bits", "return_bits", "public_signals"}
@@ -44,7 +44,10 @@ def steps_told(answer: Answer) -> list[str]:
 
 def take_key(circuit: Circuit, folder: Path, zkey: Path, options: Sequence[object], progress: Progress) -> Answer:
     """Take a ceremony's key into the folder."""
-    return _prover("import", circuit, folder, "--zkey", zkey.absolute(), *options, progress=progress)
+    try:
+        return _prover("import", circuit, folder, "--zkey", zkey.absolute(), *options, progress=progress)
+    except Conflict as refused:
+        raise Conflict(f"{zkey.name} is not taken: {refused.detail}") from refused
 
 
 def _prover(command: str, circuit: Circuit, folder: Path, *options: object, progress: Progress) -> Answer:
