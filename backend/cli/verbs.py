@@ -233,13 +233,13 @@ def agent_show(weights: Annotated[Path, typer.Argument(help="A model's .safetens
 
 @risk.command("var")
 def risk_var(
-    account: Address,
+    account: Annotated[str, typer.Option(help="A wallet, 0x and 40 hex digits.", callback=wallet)],
     method: Annotated[str, typer.Option(help="historical, cornish-fisher or gaussian.")] = "historical",
-    confidence: Annotated[str, typer.Option(help="0.95 or 0.99.")] = "0.95",
+    confidence: Annotated[str, typer.Option(help="0.95 (90 days) or 0.99 (250 days).")] = "0.95",
     as_json: Json = False,
 ) -> None:
-    """Print an account's one-day VaR at the last close."""
-    from backend.cli.risk import METHODS, account_var
+    """Print an account's one-day VaR at the last close; exit 1 where the method gives no number."""
+    from backend.cli.risk import METHODS, account_var, told
     from backend.cli.session import with_platform
 
     choose(method, METHODS, "method")
@@ -247,7 +247,8 @@ def risk_var(
     if as_json:
         show(answer)
     else:
-        typer.echo(f"{answer['method']} VaR {confidence}: {answer['value']} USD over {answer['window']} days")
+        typer.echo(told(answer), err=answer["value"] is None)
+    raise typer.Exit(1 if answer["value"] is None else 0)
 
 
 @compliance.command("check")
