@@ -161,6 +161,27 @@ def test_cornish_fisher_gives_dowds_published_number() -> None:
     assert -(3.2 + 5.6 * cornish_fisher_quantile(z, 2, 0)) == pytest.approx(4.145348, abs=5e-7)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "actual"),
+    # D. Maillard (2012) as portfoliooptimizer.io's "Corrected Cornish-Fisher Expansion" works it out
+    [((-1, 3), (-1.41, 5.36)), ((-1, 6), (-2.06, 21.6))],
+)
+def test_the_expansions_own_moments_are_the_published_ones(
+    parameters: tuple[float, float], actual: tuple[float, float]
+) -> None:
+    z = np.linspace(-12, 12, 240_001)
+    weight = np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()
+    skew, excess = parameters
+    values = z + (z**2 - 1) * skew / 6 + (z**3 - 3 * z) * excess / 24 - (2 * z**3 - 5 * z) * skew**2 / 36
+    assert [cornish_fisher_quantile(at, skew, excess) for at in (-2.5, 0.0, 1.0)] == pytest.approx(
+        np.interp([-2.5, 0.0, 1.0], z, values)
+    )
+    centred = values - (weight * values).sum()
+    variance = (weight * centred**2).sum()
+    found = ((weight * centred**3).sum() / variance**1.5, (weight * centred**4).sum() / variance**2 - 3)
+    assert found == pytest.approx(actual, abs=0.05)
+
+
 def test_cornish_fisher_outside_its_domain_is_no_number() -> None:
     answer = cornish_fisher_var(Moments(3.2, 5.6, 2, 0), Decimal("0.9"))
     assert isinstance(answer, OutsideDomain)
