@@ -84,7 +84,7 @@ def import_key(
             return keys.load_meta(circuit, folder)
         # A copy, so that what is checked is what is kept
         shutil.copyfile(source, fresh / "circuit.zkey")
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".build.") as build:
+        with tempfile.TemporaryDirectory(dir=fresh) as build:
             progress("compiling")
             r1cs, wasm = compiler.build(circuit, Path(build))
             progress("checking the zkey against the circuit and the powers of tau")

@@ -120,7 +120,10 @@ def replaced(circuit: str, folder: Path) -> Iterator[Path]:
     parameters(circuit)
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / f".{circuit}.lock"):
-        fresh = Path(tempfile.mkdtemp(prefix=f".{circuit}.", dir=folder))
+        unfinished = f".{circuit}.unfinished."
+        for left in folder.glob(f"{unfinished}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        fresh = Path(tempfile.mkdtemp(prefix=unfinished, dir=folder))
         try:
             yield fresh
             if (fresh / "meta.json").exists():

@@ -12,6 +12,7 @@ from circuits.prover.zkey import Contribution, Zkey
 DEVELOPMENT = "development"
 CEREMONY = "ceremony"
 PUBLIC_POWERS = Path(__file__).resolve().parent.parent / "ceremony" / "powers_of_tau.json"
+ALPHA_BETA_BYTES = 64 + 128
 CONTRIBUTORS = 2
 BEACON_ITERATIONS_EXP = 10
 ONE_PARTY = "one party made it alone, and could keep what forges proofs"
@@ -23,6 +24,13 @@ def public_powers() -> dict[str, dict[str, str]]:
     """Return the published powers of tau by their size (a power of two): file, url, blake2b."""
     powers: dict[str, dict[str, str]] = json.loads(PUBLIC_POWERS.read_text())["files"]
     return powers
+
+
+def published(powers_hash: str, packed: bytes) -> str | None:
+    """Return the name of the published powers of tau with this hash, if the key has the alpha and beta of them all."""
+    start = str(json.loads(PUBLIC_POWERS.read_text())["alpha1_beta2"])
+    names = {entry["blake2b"]: entry["file"] for entry in public_powers().values()}
+    return names.get(powers_hash) if start == "0x" + packed[:ALPHA_BETA_BYTES].hex() else None
 
 
 def development() -> Meta:
@@ -37,13 +45,12 @@ def ceremony(found: Zkey, powers_hash: str, contributors: dict[str, str], beacon
     published; beacon: the public value that the importer expects, hex.
     """
     _require_ceremony(found.contributions)
-    published = {entry["blake2b"]: entry["file"] for entry in public_powers().values()}
     facts: Meta = {
-        "powers_of_tau": {"blake2b": powers_hash, "public": published.get(powers_hash)},
+        "powers_of_tau": {"blake2b": powers_hash, "public": published(powers_hash, found.packed)},
         "r1cs_hash": found.r1cs_hash,
         "contributions": [asdict(contribution) for contribution in found.contributions],
-        "contributors": {name: digest.lower().removeprefix("0x") for name, digest in contributors.items()},
-        "beacon": None if beacon is None else beacon.lower().removeprefix("0x"),
+        "contributors": {name: _hex(digest) for name, digest in contributors.items()},
+        "beacon": None if beacon is None else _hex(beacon),
     }
     missing = _missing(facts)
     return {"origin": CEREMONY, "ceremony": facts, "insecure": bool(missing), "insecure_because": missing}
@@ -55,9 +62,9 @@ def require_consistent(meta: Meta) -> None:
         expected = [ONE_PARTY]
     elif meta["origin"] == CEREMONY:
         facts = meta["ceremony"]
-        powers = {entry["blake2b"]: entry["file"] for entry in public_powers().values()}
-        if powers.get(facts["powers_of_tau"]["blake2b"]) != facts["powers_of_tau"]["public"]:
-            raise KeyRefused("the key's record names other powers of tau than it hashes")
+        powers, packed = facts["powers_of_tau"], bytes.fromhex(meta["verification_key"].removeprefix("0x"))
+        if powers["public"] != published(powers["blake2b"], packed):
+            raise KeyRefused("the key's record names powers of tau that it does not grow from")
         expected = _missing(facts)
     else:
         raise KeyRefused(f"the key's record names no origin that is known: {meta['origin']}")
@@ -102,3 +109,8 @@ def _missing(facts: Meta) -> list[str]:
         )
         if not holds
     ]
+
+
+def _hex(shown: str) -> str:
+    """Return a hash as it is recorded; snarkjs shows it in groups."""
+    return "".join(shown.lower().split()).removeprefix("0x")

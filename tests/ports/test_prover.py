@@ -1,150 +1,134 @@
-"""What every prover promises, on the process that ships."""
+"""What every prover promises, on the processes that ship: arkworks and snarkjs, with the key that snarkjs made."""
 
 import asyncio
-import json
-import shutil
-import subprocess
-import sys
+from collections.abc import Sequence
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
-import groth16py
+import psutil
 import pytest
 from eth_utils.crypto import keccak
 
-from backend.adapters.prover.groth16 import Groth16Process
+from backend.adapters.prover.groth16 import Engine, Groth16Process
 from backend.kernel.errors import Unavailable
 from backend.kernel.field import SCALAR_FIELD
 from backend.ports.prover import NoProof, Proof, Prover
-from tests.circuits.example import (
-    BINDING,
-    CIRCUIT,
-    KEYS,
-    ROOT,
-    honest,
-    matrix,
-    positions,
-    proving_key,
-    var_units,
-)
+from backend.proofs.types import Claim, Limits
+from tests.circuits.contributed import KEYS, SMALL, contributed
+from tests.circuits.example import BINDING, CIRCUITS, ROOT, honest, matrix, positions, proving_key, tightest
+from tests.circuits.example import KEYS as DEVELOPMENT
 
-MARKET, HELD = matrix(), positions()
-LIMIT = var_units(HELD, MARKET)
+MARKET, HELD = matrix(circuit=SMALL), positions(circuit=SMALL)
+LIMITS = tightest(HELD, MARKET, SMALL)
+ENGINES: tuple[Engine, ...] = ("groth16py", "snarkjs")
+PATIENCE_SECONDS = 10
 
 
-@pytest.fixture
-def prover() -> Prover:
-    proving_key()
-    return Groth16Process(ROOT, KEYS)
+@pytest.fixture(params=ENGINES)
+def prover(request: pytest.FixtureRequest) -> Prover:
+    contributed()
+    return Groth16Process(ROOT, KEYS, engine=request.param)
 
 
-async def test_a_proof_is_made_with_progress_and_verifies(prover: Prover) -> None:
-    claim, stages = honest(BINDING, HELD, MARKET, LIMIT), list[str]()
-    proof = await prover.prove(CIRCUIT, claim.inputs, claim.public_inputs, stages.append)
+def _claim(limits: Limits = LIMITS) -> Claim:
+    return honest(BINDING, HELD, MARKET, limits, SMALL)
+
+
+def _silent(_stage: str) -> None:
+    """Ignore the progress."""
+
+
+async def test_a_proof_is_made_with_progress_and_verifies_for_its_statement_only(prover: Prover) -> None:
+    claim, stages = _claim(), list[str]()
+    proof = await prover.prove(SMALL, claim.inputs, claim.public_inputs, stages.append)
     assert isinstance(proof, Proof)
     assert stages == ["loading the key", "proving", "verifying"]
     assert len(proof.encoded) == 256
-    assert proving_key().verify(proof.encoded, claim.public_inputs)
-    assert await prover.verify(CIRCUIT, proof.encoded, claim.public_inputs)
-    altered = (*claim.public_inputs[:2], (claim.public_inputs[2] + 1) % SCALAR_FIELD)
-    assert not await prover.verify(CIRCUIT, proof.encoded, altered)
-    assert not await prover.verify(CIRCUIT, proof.encoded[:-1], claim.public_inputs)
+    assert proof.public_inputs == tuple(claim.public_inputs)
+    assert 0 < proof.cpu_seconds < 60
+
+    z, y, x = claim.public_inputs
+    assert await prover.verify(SMALL, proof.encoded, (z, y, x))
+    altered: list[Sequence[int]] = [(z, y, (x + 1) % SCALAR_FIELD), (z, y, x + SCALAR_FIELD), (z, y), (z, y, x, 0)]
+    for inputs in altered:
+        assert not await prover.verify(SMALL, proof.encoded, inputs)
+    flipped = bytes([*proof.encoded[:-1], proof.encoded[-1] ^ 1])
+    swapped = proof.encoded[192:] + proof.encoded[64:192] + proof.encoded[:64]
+    for encoded in (flipped, swapped, proof.encoded[:-1], b"", bytes(256), b"\xff" * 256):
+        assert not await prover.verify(SMALL, encoded, (z, y, x))
 
 
-async def test_a_statement_that_is_false_has_no_proof(prover: Prover) -> None:
-    claim = honest(BINDING, HELD, MARKET, LIMIT - 1)
-    answer = await prover.prove(CIRCUIT, claim.inputs, claim.public_inputs, lambda _stage: None)
+@pytest.mark.parametrize("low", [Limits(LIMITS.var - 1, LIMITS.es), Limits(LIMITS.var, LIMITS.es - 1)])
+async def test_a_statement_that_is_false_has_no_proof(prover: Prover, low: Limits) -> None:
+    claim = _claim(low)
+    answer = await prover.prove(SMALL, claim.inputs, claim.public_inputs, _silent)
     assert isinstance(answer, NoProof)
+    assert answer.reason
 
 
 async def test_a_true_statement_with_anothers_public_inputs_has_no_proof(prover: Prover) -> None:
-    claim, other = honest(BINDING, HELD, MARKET, LIMIT), honest(BINDING, HELD, MARKET, LIMIT + 1)
-    answer = await prover.prove(CIRCUIT, claim.inputs, other.public_inputs, lambda _stage: None)
+    claim, other = _claim(), _claim(Limits(LIMITS.var + 1, LIMITS.es))
+    answer = await prover.prove(SMALL, claim.inputs, other.public_inputs, _silent)
     assert isinstance(answer, NoProof)
 
 
-async def test_the_key_says_what_it_is_for_and_that_it_is_for_development(prover: Prover) -> None:
-    key = await prover.key(CIRCUIT)
+async def test_a_claim_without_one_of_its_signals_has_no_proof(prover: Prover) -> None:
+    claim = _claim()
+    inputs = {name: value for name, value in claim.inputs.items() if name != "salt"}
+    assert isinstance(await prover.prove(SMALL, inputs, claim.public_inputs, _silent), NoProof)
+
+
+async def test_the_key_says_what_it_is_for_and_that_it_is_not_to_be_trusted(prover: Prover) -> None:
+    key = await prover.key(SMALL)
     assert key.insecure
-    assert (key.instruments, key.window, key.k, key.confidence) == (16, 90, 5, Decimal("0.95"))
-    assert (key.quantity_bits, key.limit_bits) == (40, 100)
+    assert (key.circuit, key.instruments, key.window, key.k, key.confidence) == (SMALL, 4, 8, 2, Decimal("0.75"))
+    assert (key.tail, key.expected_shortfall) == (Fraction(2), True)
+    assert (key.quantity_bits, key.limit_bits, key.pnl_bits) == (40, 82, 83)
     assert key.verification_key_hash == keccak(key.verifying_key)
     assert len(key.verifying_key) == 448 + 4 * 64
     assert len(key.circuit_hash) == 32
 
 
-async def test_missing_signals_and_unknown_circuits_are_faults(prover: Prover) -> None:
-    claim = honest(BINDING, HELD, MARKET, LIMIT)
-    with pytest.raises(Unavailable):
-        await prover.key("no_such_circuit")
-    inputs = {name: value for name, value in claim.inputs.items() if name != "salt"}
-    answer = await prover.prove(CIRCUIT, inputs, claim.public_inputs, lambda _stage: None)
-    assert isinstance(answer, NoProof)
+async def test_an_unknown_circuit_is_a_fault_that_names_the_known_ones(prover: Prover) -> None:
+    for name in ("no_such_circuit", "../zk/var_16_90", ""):
+        with pytest.raises(Unavailable) as fault:
+            await prover.key(name)
+        assert all(known in str(fault.value) for known in CIRCUITS)
 
 
-async def test_cancelling_stops_the_work(prover: Prover) -> None:
-    claim, started = honest(BINDING, HELD, MARKET, LIMIT), asyncio.Event()
-    task = asyncio.create_task(prover.prove(CIRCUIT, claim.inputs, claim.public_inputs, lambda _stage: started.set()))
-    await started.wait()
+async def test_a_circuit_without_a_key_is_a_fault_that_says_what_to_do(prover: Prover, tmp_path: Path) -> None:
+    prover = Groth16Process(ROOT, tmp_path, engine="snarkjs")
+    with pytest.raises(Unavailable, match="run setup first"):
+        await prover.verify(SMALL, bytes(256), (1, 2, 3))
+
+
+@pytest.mark.parametrize("stage", ["loading the key", "proving"])
+async def test_cancelling_leaves_no_process_behind(prover: Prover, stage: str) -> None:
+    claim, reached = _claim(), asyncio.Event()
+
+    def watch(told: str) -> None:
+        if told == stage:
+            reached.set()
+
+    task = asyncio.create_task(prover.prove(SMALL, claim.inputs, claim.public_inputs, watch))
+    await asyncio.wait_for(reached.wait(), PATIENCE_SECONDS)
+    started = [one for one in psutil.Process().children(recursive=True) if "circuits" in " ".join(one.cmdline())]
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    _, alive = psutil.wait_procs(started, timeout=PATIENCE_SECONDS)
+    assert started
+    assert not alive
 
 
 async def test_a_prover_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
-        await Groth16Process(tmp_path, KEYS).key(CIRCUIT)
+        await Groth16Process(tmp_path, KEYS).key(SMALL)
 
 
-def _ask(command: str, folder: Path) -> dict[str, object]:
-    arguments = [sys.executable, "-m", "circuits.prover", command, CIRCUIT, "--folder", str(folder)]
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False, input="{}")
-    answer: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
-    return answer
-
-
-def _copied_keys(folder: Path) -> Path:
-    proving_key()
-    shutil.copytree(KEYS / CIRCUIT, folder / CIRCUIT)
-    return folder / CIRCUIT
-
-
-G2_GENERATOR = [
-    [
-        "10857046999023057135944570762232829481370756359578518086990519993285655852781",
-        "11559732032986387107991004021392285783925812861821192530917403151452391805634",
-    ],
-    [
-        "8495653923123431417604973247489272438418190587263600148770280649306958101930",
-        "4082367875863433681332203403145435568316851327593401208105741076214120093531",
-    ],
-    ["1", "0"],
-]
-
-
-@pytest.mark.parametrize(("delta", "reason"), [("vk_gamma_2", "gamma equals delta"), (None, "delta is the generator")])
-def test_a_forgeable_key_is_refused_by_every_command(tmp_path: Path, delta: str | None, reason: str) -> None:
-    folder = _copied_keys(tmp_path)
-    fields = json.loads((folder / "vk.json").read_text())
-    fields["vk_delta_2"] = fields[delta] if delta else G2_GENERATOR
-    groth16py.VerifyingKey.from_snarkjs(json.dumps(fields)).save(str(folder / "verifying.key"))
-    for command in ("setup", "key", "prove", "verify"):
-        assert reason in str(_ask(command, tmp_path)["error"])
-
-
-def test_a_key_that_was_swapped_is_refused(tmp_path: Path) -> None:
-    folder = _copied_keys(tmp_path)
-    fields = json.loads((folder / "vk.json").read_text())
-    fields["IC"][0], fields["IC"][1] = fields["IC"][1], fields["IC"][0]
-    groth16py.VerifyingKey.from_snarkjs(json.dumps(fields)).save(str(folder / "verifying.key"))
-    assert "not the one recorded" in str(_ask("key", tmp_path)["error"])
-
-
-def test_a_setup_finds_a_finished_key_and_ignores_an_interrupted_one(tmp_path: Path) -> None:
-    (tmp_path / f".{CIRCUIT}.interrupted").mkdir()
-    (tmp_path / f".{CIRCUIT}.interrupted" / "proving.key").write_bytes(b"half")
-    assert "run setup first" in str(_ask("key", tmp_path)["error"])
-    _copied_keys(tmp_path)
-    before = (tmp_path / CIRCUIT / "meta.json").read_bytes()
-    assert _ask("setup", tmp_path) == json.loads(before)
-    assert (tmp_path / CIRCUIT / "meta.json").read_bytes() == before
+async def test_snarkjs_says_that_a_key_of_groth16pys_making_is_not_for_it() -> None:
+    proving_key(SMALL)
+    claim = _claim()
+    with pytest.raises(Unavailable, match="imported from a zkey"):
+        await Groth16Process(ROOT, DEVELOPMENT, engine="snarkjs").prove(SMALL, claim.inputs, claim.public_inputs)
