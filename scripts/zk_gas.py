@@ -119,8 +119,8 @@ def main() -> int:
             for name in chosen.circuits:
                 print(json.dumps({"progress": f"{name}: attesting on a local chain"}), flush=True)
                 spent[name] = attested(web3, prover, example(named(name)))
-    except RefiError as fault:
-        print(json.dumps({"error": f"{type(fault).__name__}: {fault.detail}"}))
+    except (RefiError, OSError) as fault:
+        print(json.dumps({"error": f"{type(fault).__name__}: {fault}"}))
         return 1
     print(json.dumps(spent))
     return 0

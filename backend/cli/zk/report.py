@@ -8,9 +8,10 @@ from backend.cli.local import ROOT
 from backend.cli.zk.circuits import Circuit, baselines
 from backend.cli.zk.examples import example, request
 from backend.cli.zk.process import PROVER, Answer, Progress, ask
-from backend.kernel.errors import Conflict, Invalid
+from backend.kernel.errors import Conflict, Invalid, Unavailable
 
 GAS = "scripts.zk_gas"
+ATTESTOR = ROOT / ".refi" / "forge" / "out" / "VarAttestor.sol" / "VarAttestor.json"
 README = ROOT / "circuits" / "README.md"
 BEGIN, END = "<!-- sizes -->", "<!-- /sizes -->"
 MEASURED = ("prove_cpu_seconds", "prove_wall_seconds", "peak_memory_bytes", "verify_ms", "proofs", "verifications")
@@ -20,6 +21,8 @@ MEGABYTE = 10**6
 
 def measured(wanted: Sequence[Circuit], folder: Path, *, baseline: bool, gas: bool, progress: Progress) -> Answer:
     """Return one row a circuit, and how the baselines compare."""
+    if gas and not ATTESTOR.is_file():
+        raise Unavailable("the contracts are not built: run `make build`, or leave the gas out with --no-gas")
     compared = _baselines_of(wanted) if baseline else []
     costs = [_row(circuit, folder, progress) for circuit in (*wanted, *compared)]
     spent = ask(GAS, folder, *(circuit.name for circuit in wanted), progress=progress) if gas else {}
