@@ -27,7 +27,7 @@ from tests.backend.accounts.site import sign, wallet
 from tests.backend.api.test_access import routes, url_of
 from tests.backend.api.whole import API, WALLETS, Floor, opened
 from tests.backend.governance.samples import files
-from tests.backend.pipeline.rooms import FIRST_DAY
+from tests.backend.pipeline.rooms import FIRST_DAY, MARKET_DATA
 from tests.backend.proofs.world import EPOCH as PROOF_EPOCH
 from tests.backend.proofs.world import OWNER, World
 
@@ -35,6 +35,7 @@ Do = Callable[[Floor], Awaitable[httpx.Response]]
 Prepare = Callable[[Floor], Awaitable[None]]
 READS = {"GET", "HEAD"}
 EPOCH = epoch_of(FIRST_DAY)
+EARLY_DAY = MARKET_DATA.days()[5]
 MODEL = "model"
 
 
@@ -351,6 +352,12 @@ CASES: Mapping[tuple[str, str], tuple[Case, ...]] = {
             ("system returns.published",),
         ),
         Case("again", asks("operator", "POST", "/returns/publish", json={"day": FIRST_DAY.isoformat()}), 200),
+        Case(
+            "a day with too few before it",
+            asks("operator", "POST", "/returns/publish", json={"day": EARLY_DAY.isoformat()}),
+            422,
+            ("system returns.refused",),
+        ),
     ),
     ("POST", "/proofs/var"): (
         Case(

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from backend.decisions.service import PersonIntent
 from backend.execution.service import order_id_of
 from backend.execution.types import Holdings
+from backend.kernel.clock import close_of
 from backend.kernel.errors import NotFound
 from backend.kit.db import Database
 from backend.kit.pagination import PageRequest
 from backend.pipeline.stages import Submission, run
-from tests.backend.pipeline.rooms import INITIAL_CASH, House
+from tests.backend.pipeline.rooms import FIRST_DAY, INITIAL_CASH, MARKET_DATA, House
 
 
 @pytest.fixture
@@ -137,3 +138,20 @@ async def test_pages_of_orders_run_from_new_to_old(house: House) -> None:
     ids = [order.order_id for order in (*first.items, *rest.items)]
     assert ids == [outcome.order.order_id for outcome in reversed(placed) if outcome.order]
     assert rest.next_before is None
+
+
+async def test_what_was_held_at_a_close_is_without_later_orders(house: House) -> None:
+    trader = await house.trader()
+    days = [day for day in MARKET_DATA.days() if day >= FIRST_DAY][:3]
+    await house.person(trader, "buy", "5")
+    house.open_day(days[1])
+    await house.person(trader, "buy", "2")
+    await house.person(trader, "buy", "1", "MSFT")
+    house.open_day(days[2])
+    await house.person(trader, "sell", "7")
+    held = []
+    async with house.session() as session:
+        for day in days:
+            then = await house.execution.at_close(session, trader.account_id, close_of(day))
+            held.append({name: units for name, units in then.items() if units})
+    assert held == [{"AAPL": 5_000_000}, {"AAPL": 7_000_000, "MSFT": 1_000_000}, {"MSFT": 1_000_000}]
