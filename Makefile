@@ -50,9 +50,11 @@ bench: setup build ## measure against named peers, in one run
 gas: setup build ## print what anchors, inclusion on chain and the L1 proof cost
 	.venv/bin/python -m scripts.gas
 
-chaos: setup build ## forge packs, kill and cut the power of the log, reorganise the chain, kill the main job
+chaos: setup build ## forge packs and proofs, kill and cut the power of the log, reorganise the chain, kill the main job
 	.venv/bin/python -m scripts.chaos.packs
 	.venv/bin/python -m scripts.chaos.merkle
+	.venv/bin/python -m scripts.chaos.attestor
+	.venv/bin/python -m scripts.chaos.keys
 	.venv/bin/python -m scripts.chaos.log
 	.venv/bin/python -m scripts.chaos.anchors
 	.venv/bin/python -m scripts.chaos.demo
