@@ -169,6 +169,7 @@ CASES = [
     Case("risk", "insufficient_cash", buy, {"initial_cash": Decimal(50)}),
     Case("risk", "progressive_cap", buy_while_new, {}),
     Case("risk", "var_limit", buy, {"limits": replace(LIMITS, var_limit=Decimal(1))}),
+    Case("risk", "es_limit", buy, {"limits": replace(LIMITS, es_limit=Decimal(1))}),
     Case("execution", "token_used", with_a_used_approval, {}),
     Case("execution", "venue_rejected", with_a_refusing_venue, {}),
 ]
