@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import structlog
+import structlog.testing
 
 from backend.api.app import PREFIX
 from backend.api.routes import ROUTERS
@@ -66,6 +67,16 @@ async def test_it_lives_but_is_not_ready_while_the_chain_is_down(client: httpx.A
     assert (ready.status_code, ready.json()["ready"]) == (503, False)
     assert [name for name, good in parts.items() if not good] == ["chain"]
     assert {"database", "task:sequencer", "task:jobs", "task:pins"} <= set(parts)
+
+
+async def test_a_chain_that_does_not_know_the_settings_policy_is_said_at_start(app: Any) -> None:
+    with structlog.testing.capture_logs() as said:
+        async with app.router.lifespan_context(app), asyncio.timeout(10):
+            while not any(line["event"].startswith("var.policy") for line in said):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    [line] = [line for line in said if line["event"].startswith("var.policy")]
+    assert (line["event"], line["log_level"]) == ("var.policy_mismatch", "critical")
+    assert "(the settings describe one that allows a VaR of 2000 and an ES of 3000 USD)" in line["reason"]
 
 
 async def test_the_figures_are_there_for_prometheus(client: httpx.AsyncClient) -> None:
