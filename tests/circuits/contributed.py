@@ -44,5 +44,5 @@ def contributed() -> dict[str, Any]:
     """Return the record of the contributed key in KEYS, imported if it is not there: half a minute, once."""
     with tempfile.TemporaryDirectory() as folder:
         answer = ask("import", SMALL, KEYS, "--zkey", zkey(Path(folder)), "--ptau", POWERS)
-    assert answer["circuit"] == SMALL
+    assert "error" not in answer, f"{answer['error']}: see tests/vectors/zk/README.md"
     return answer
