@@ -108,3 +108,10 @@ def start_relay(services: Services, settings: Mapping[str, object]) -> Running:
     """Start the process that anchors the log; what is due is anchored as soon as it is there."""
     environment = child_environment(**settings)
     return services.start("relay", [sys.executable, "-m", "oracle.anchor_relay"], url="", environment=environment)
+
+
+def start_oracle(services: Services, settings: Mapping[str, object]) -> None:
+    """Start the two publishers of returns: the second signs what it makes of its own data too."""
+    environment = child_environment(**settings)
+    for name in ("publisher", "countersigner"):
+        services.start(name, [sys.executable, "-m", f"oracle.returns_{name}"], url="", environment=environment)

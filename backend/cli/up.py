@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 
-from backend.cli.local import deploy, start_api, start_chain, start_relay
+from backend.cli.local import deploy, start_api, start_chain, start_oracle, start_relay
 from backend.cli.services import Services, exclusive, refuse_taken
 from backend.cli.session import remember
 from backend.kernel.clock import close_of
@@ -50,11 +50,12 @@ def start(port: int, rpc_port: int, admin: str) -> Iterator[str]:
             remember(state_dir, settings)
             start_api(services, port, settings)
             start_relay(services, settings)
+            start_oracle(services, settings)
         except BaseException:
             services.stop_all()
             raise
     for entry in services.running():
-        yield f"{entry.name:<6} {entry.url}"
-    yield f"API    http://127.0.0.1:{port}/api/v1/openapi.json"
-    yield f"clock  replay, standing at the close of {first}; POST /api/v1/market/clock/advance moves it"
+        yield f"{entry.name:<13} {entry.url}"
+    yield f"API           http://127.0.0.1:{port}/api/v1/openapi.json"
+    yield f"clock         replay, standing at the close of {first}; POST /api/v1/market/clock/advance moves it"
     yield "end it with `refi down`"
