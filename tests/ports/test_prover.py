@@ -11,10 +11,12 @@ import pytest
 from eth_utils.crypto import keccak
 
 from backend.adapters.prover.groth16 import Engine, Groth16Process
+from backend.bootstrap import make_prover
 from backend.kernel.errors import Unavailable
 from backend.kernel.field import SCALAR_FIELD
 from backend.ports.prover import NoProof, Proof, Prover
 from backend.proofs.types import Claim, Limits
+from backend.settings import Settings
 from tests.circuits.contributed import KEYS, SMALL, contributed
 from tests.circuits.example import BINDING, CIRCUITS, ROOT, honest, matrix, positions, proving_key, tightest
 from tests.circuits.example import KEYS as DEVELOPMENT
@@ -127,8 +129,8 @@ async def test_a_prover_that_is_not_there_is_unavailable(tmp_path: Path) -> None
         await Groth16Process(tmp_path, KEYS).key(SMALL)
 
 
-async def test_snarkjs_says_that_a_key_of_groth16pys_making_is_not_for_it() -> None:
+async def test_the_setting_picks_snarkjs_which_says_that_groth16pys_keys_are_not_for_it() -> None:
     proving_key(SMALL)
-    claim = _claim()
+    claim, chosen = _claim(), make_prover(Settings(_env_file=None, prover="snarkjs", proving_keys_dir=DEVELOPMENT))
     with pytest.raises(Unavailable, match="imported from a zkey"):
-        await Groth16Process(ROOT, DEVELOPMENT, engine="snarkjs").prove(SMALL, claim.inputs, claim.public_inputs)
+        await chosen.prove(SMALL, claim.inputs, claim.public_inputs, _silent)
