@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,7 @@ SETTLED_SECONDS = 2.5
 
 def anchor(run: Run, tell: Tell) -> str:
     """Close the last epoch, wait until every record is in the tree, and anchor it."""
-    operator = run.wallets["operator"]
-    epoch = epoch_of(run.replayed[-1])
-    operator.post("/epochs/close", {"epoch": epoch})
-    tell("epoch closed")
-    checkpoint = _settled(operator)
-    operator.post("/anchors")
-    tell(f"anchoring {checkpoint['size']} entries")
-    placed = _anchor_of(operator, checkpoint["size"])
+    placed = anchored(run, run.replayed[-1], tell)
     run.summary["anchor"] = {key: placed[key] for key in ("size", "root", "tx_hash", "block_number", "gas_used")}
     if placed["index"] == 0:
         raise Conflict("there is no earlier anchor that the contract could have checked this one against")
@@ -40,14 +34,28 @@ def anchor(run: Run, tell: Tell) -> str:
     return f"size {placed['size']}, {placed['gas_used']} gas; the contract checked that it extends anchor {before}"
 
 
+def anchored(run: Run, day: date, tell: Tell) -> dict[str, Any]:
+    """Close a day's epoch and return the anchor that holds every record made so far."""
+    operator = run.wallets["operator"]
+    operator.post("/epochs/close", {"epoch": epoch_of(day)})
+    tell("epoch closed")
+    checkpoint = _settled(operator)
+    operator.post("/anchors")
+    tell(f"anchoring {checkpoint['size']} entries")
+    return _anchor_of(operator, checkpoint["size"])
+
+
+def attested(run: Run, day: date, tell: Tell) -> tuple[dict[str, Any], str]:
+    """Publish a day's returns and attest the trader's epoch; return the outcome and the CID of the returns' file."""
+    published = run.wallets["operator"].post("/returns/publish", {"day": day.isoformat()})
+    trader = run.wallets["trader"]
+    done = _job(trader, trader.post("/proofs/var", {"subject": trader.address, "epoch": epoch_of(day)}), tell)
+    return done, published["cid"]
+
+
 def attest(run: Run, tell: Tell) -> str:
     """Publish the returns, attest VaR and expected shortfall on chain; show that lower limits cannot be proved."""
-    operator, trader = run.wallets["operator"], run.wallets["trader"]
-    day = run.replayed[-1]
-    published = operator.post("/returns/publish", {"day": day.isoformat()})
-    run.facts["returns_cid"] = published["cid"]
-    request = {"subject": trader.address, "epoch": epoch_of(day)}
-    done = _job(trader, trader.post("/proofs/var", request), tell)
+    done, run.facts["returns_cid"] = attested(run, run.replayed[-1], tell)
     if done["outcome"] != "attested":
         raise Conflict(f"the VaR was not attested: {done}")
     shown = "value", "limit", "es", "es_limit", "constraints", "prove_seconds", "tx_hash", "gas_used"
