@@ -10,6 +10,7 @@ from typing import Any
 
 from backend.kernel.canonical import canonical_json, encode_bytes
 from scripts.chaos.pack_cases import Case, Place, at, containers, dump, put, scalars
+from scripts.chaos.pack_claims import CLAIM_MUTATIONS
 from scripts.chaos.pack_forgery import (
     Forger,
     chain_of,
@@ -489,5 +490,6 @@ MUTATIONS: Mapping[str, Mutation] = {
         a_head_exchanged,
         a_part_of_another_pack,
         an_l2_proof_changed,
+        *CLAIM_MUTATIONS,
     )
 }

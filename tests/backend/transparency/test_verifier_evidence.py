@@ -110,12 +110,14 @@ def replaying() -> Iterator[Callable[[Replay], str]]:
         server.server_close()
 
 
-def test_a_full_pack_passes_every_check_with_two_rpcs_that_agree(replaying: Any) -> None:
-    case = CASES["good/full.refi.json"]
+@pytest.mark.parametrize("name", ["full", "attested"])
+def test_a_pack_passes_its_checks_with_two_rpcs_that_agree(name: str, replaying: Any) -> None:
+    case = CASES[f"good/{name}.refi.json"]
     urls = [replaying(Replay(case.answers)) for _ in range(2)]
     files: dict[str, Any] = {"model_path": case.model, "returns_path": case.returns}
     report = verify(case.text.encode(), **case.named, **files, rpc_urls=urls)
-    assert [check.result for check in report.checks] == ["pass"] * len(verifier.CHECKS)
+    assert {check.name: check.result for check in report.checks} == dict(case.results)
+    assert report.exit_code == 0
     assert "as 2 RPC(s) say" in report.checks[8].detail
 
 

@@ -30,6 +30,7 @@ from tests.backend.transparency.claims import (
     LIMIT,
     MATRIX,
     ORACLE,
+    ORDER,
     POLICY_ID,
     RELAY,
     SUBJECT,
@@ -220,6 +221,21 @@ def test_a_claim_with_another_public_input_is_refused(
 ) -> None:
     inputs = attested["var"]["public_inputs"]
     inputs[at] = changed_word(inputs[at])
+    report = check(attested, rpc_urls=[serve(chain)], attestor=ATTESTOR, returns_path=returns_path)
+    assert failed(report) == {"VaR proof"}
+
+
+@pytest.mark.parametrize("at", range(9))
+@pytest.mark.parametrize("change", ["other", "alias"])
+def test_a_statement_that_differs_is_refused_even_where_its_proof_holds(
+    at: int, change: str, attested: dict[str, Any], chain: Any, serve: Any, returns_path: Path
+) -> None:
+    stated = [int(value, 16) for value in attested["var"]["public_inputs"]]
+    stated[at] += ORDER if change == "alias" else 1
+    proof = simulated_proof(verifier.public_inputs(stated))
+    attested["var"] |= {"public_inputs": [f"0x{value:064x}" for value in stated], "proof": "0x" + proof.hex()}
+    chain.inputs[attested["var"]["tx_hash"]] = proof
+    verifier.require_groth16(KEY, proof, verifier.public_inputs(stated))
     report = check(attested, rpc_urls=[serve(chain)], attestor=ATTESTOR, returns_path=returns_path)
     assert failed(report) == {"VaR proof"}
 

@@ -1,5 +1,6 @@
 """A made-up log with one account's records among others', and the chain that holds its anchor."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -16,19 +17,25 @@ from scripts.chaos.pack_cases import Replay, question
 ORIGIN = "refi.trading/vectors"
 RECORDS, OTHERS, UNANCHORED = 12, 3, 7
 BLOCK, TX_HASH, ANCHOR_INDEX = 4321, "0x" + "7a" * 32, 5
+OPENED, CLOSED, FIRST_EPOCH = 1, (7, 12), 16_953
 RETAINED = ("account", "epoch", "event", "position_commitment", "prev", "seq")
+ATTESTED_FIELDS = ("event", "subject", "epoch", "position_commitment")
 WALLET = "0x" + "5b" * 20
 ACCOUNT = sha256(b"account").digest()
 
 
 class Ledger:
-    """Twelve records of one account, each followed by three entries of others."""
+    """Twelve records of one account, each followed by three entries of others; three of them commit to positions."""
 
-    contract = "0x" + "c0" * 20
     chain_id = 42069
 
-    def __init__(self, seed: bytes = b"ledger") -> None:
+    def __init__(
+        self, seed: bytes = b"ledger", contract: str = "0x" + "c0" * 20, committed: Mapping[int, int] | None = None
+    ) -> None:
         self._seed = seed
+        self.contract = contract
+        self.block_number, self.tx_hash, self.anchor_index = BLOCK, TX_HASH, ANCHOR_INDEX
+        self._committed = committed or {seq: seq for seq in (OPENED, *CLOSED)}
         self._private = Ed25519PrivateKey.from_private_bytes(sha256(seed).digest())
         self.key = VerifierKey(ORIGIN, self._private.public_key().public_bytes_raw())
         self.records: list[dict[str, JsonValue]] = []
@@ -55,12 +62,33 @@ class Ledger:
         }
         return pack | {"heads": self._heads()} if end == len(self.records) else pack
 
+    def attested(self, seq: int, var: dict[str, JsonValue]) -> dict[str, Any]:
+        """Return what anybody may see of an attested epoch's record."""
+        pack = self.page(seq - 1, seq)
+        pack.pop("heads", None)
+        shown = pack["entries"][0]["disclosed"]
+        pack["entries"][0]["disclosed"] = {name: shown[name] for name in ATTESTED_FIELDS}
+        return pack | {"var": var}
+
+    def leaves(self) -> list[bytes]:
+        """Return the hashes of all entries."""
+        return [merkle.leaf_hash(entry) for entry in self.entries]
+
+    def heads_root(self) -> bytes:
+        """Return the root of the heads tree of the anchor."""
+        return heads_root(self._accounts())
+
+    @property
+    def log_id(self) -> bytes:
+        """The id under which the contract registers the log."""
+        return self._log_id()
+
     def _append(self, seq: int) -> None:
         record: dict[str, JsonValue] = {
             "account": encode_bytes(ACCOUNT),
             "seq": seq,
             "prev": encode_bytes(self.commitments[-1] if self.commitments else bytes(32)),
-            **_content(seq),
+            **_content(seq, self._committed),
         }
         salt = sha256(self._seed + b"salt%d" % seq).digest()
         self.records.append(record)
@@ -96,12 +124,12 @@ class Ledger:
             "chain_id": self.chain_id,
             "contract": self.contract,
             "log_id": "0x" + self._log_id().hex(),
-            "index": ANCHOR_INDEX,
+            "index": self.anchor_index,
             "size": self.anchored,
             "root": encode_bytes(merkle.root(leaves[: self.anchored])),
             "heads_root": encode_bytes(heads_root(self._accounts())),
-            "block_number": BLOCK,
-            "tx_hash": TX_HASH,
+            "block_number": self.block_number,
+            "tx_hash": self.tx_hash,
         }
 
     def _log_id(self) -> bytes:
@@ -152,7 +180,7 @@ class LedgerChain(Replay):
         super().__init__({question(item["method"], item["params"]): item["result"] for item in self.kept})
 
 
-def _content(seq: int) -> dict[str, JsonValue]:
+def _content(seq: int, committed: Mapping[int, int]) -> dict[str, JsonValue]:
     shared: dict[str, JsonValue] = {
         "ts_event": f"2016-06-{seq:02}T14:30:00.000000Z",
         "ts_recorded": f"2016-06-{seq:02}T14:30:00.000250Z",
@@ -160,10 +188,10 @@ def _content(seq: int) -> dict[str, JsonValue]:
         "actor": "trader",
         "policy": "1",
     }
-    if seq in {1, 7, 12}:
-        event = "account.opened" if seq == 1 else "epoch.closed"
-        closed: dict[str, JsonValue] = {"subject": WALLET, "epoch": 16_953 + seq}
-        return shared | closed | {"event": event, "position_commitment": f"0x{seq:064x}"}
+    if seq in committed:
+        event = "account.opened" if seq == OPENED else "epoch.closed"
+        closed: dict[str, JsonValue] = {"subject": WALLET, "epoch": FIRST_EPOCH + seq}
+        return shared | closed | {"event": event, "position_commitment": f"0x{committed[seq]:064x}"}
     order: dict[str, JsonValue] = {"instrument": "AAPL", "quantity": str(seq), "price": f"97.{seq:02}1", "side": "buy"}
     return shared | order | {"event": "order.filled"}
 

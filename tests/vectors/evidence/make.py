@@ -1,6 +1,7 @@
-"""Make the good packs: `python -m tests.vectors.evidence.make [--demo .refi/demo]`, from the folder of a finished demo.
+"""Make the good packs: `python -m tests.vectors.evidence.make [--demo .refi/demo | --keep-demo]`.
 
-The demo's chain is started again from its dump, asked once, and its answers are kept beside the packs.
+The chain of a finished demo is started again from its dump, asked once, and its answers are kept beside the packs;
+`--keep-demo` leaves the demo's packs as they are. The attested epoch comes from a node of its own.
 """
 
 import argparse
@@ -22,11 +23,12 @@ from backend.adapters.chain.l2_proof import l2_proof
 from backend.kernel.canonical import canonical_json
 from backend.transparency.engine.verifier import Named, Reverted, Rpc, Unreachable, examine, selector, words
 from scripts.chaos.pack_cases import VECTORS
+from tests.vectors.evidence.epochs import attested_epoch
 from tests.vectors.evidence.ledger import Ledger, LedgerChain
 
 ROOT = Path(__file__).parents[3]
 GOOD = VECTORS / "good"
-ATTESTED = ("event", "subject", "epoch", "position_commitment")
+FROM_DEMO = ("full", "public", "l2_proof")
 SAMPLE_NAMED = {"contract": "0x" + "11" * 20, "chain_id": 42069}
 
 
@@ -42,7 +44,7 @@ class Recorder(Rpc):
         answer = super().ask(method, *parameters)
         if isinstance(answer, dict):
             answer = {
-                name: answer[name] for name in ("number", "hash", "stateRoot", "blockNumber") if name in answer
+                name: answer[name] for name in ("number", "hash", "stateRoot", "blockNumber", "input") if name in answer
             } | {
                 name: [{part: log[part] for part in ("address", "topics", "data")} for log in answer[name]]
                 for name in ("logs",)
@@ -155,14 +157,6 @@ def public(pack: dict[str, Any]) -> dict[str, Any]:
     return shown | {"entries": [pack["entries"][0] | {"disclosed": {}}]}
 
 
-def attested(pack: dict[str, Any]) -> dict[str, Any]:
-    """Return the public pack of a full pack's attested epoch."""
-    epoch = pack["var"]["epoch"]
-    closed = next(e for e in pack["entries"] if e["disclosed"].get("epoch", {}).get("value") == epoch)
-    shown = {name: closed["disclosed"][name] for name in ATTESTED}
-    return public(pack) | {"entries": [closed | {"disclosed": shown}], "var": pack["var"]}
-
-
 def demo_cases(shelf: Shelf, demo: Demo) -> None:
     """Put the packs of a real run."""
     for file in ("model/model.safetensors", "model/model.json", "evidence/returns.json"):
@@ -177,11 +171,6 @@ def demo_cases(shelf: Shelf, demo: Demo) -> None:
             demo.pack, demo.all_named, Recorder(url), **files,
         )  # fmt: skip
         shelf.put("public", "the same entry, as anybody gets it", public(demo.pack), demo.named, Recorder(url))
-        named = demo.named | {"attestor": demo.all_named["attestor"]}
-        shelf.put(
-            "attested", "a closed epoch with its attestation, as anybody gets it",
-            attested(demo.pack), named, Recorder(url), returns="returns.json",
-        )  # fmt: skip
         proved = public(demo.pack)
         proved["anchor"]["l2_proof"] = proof
         named = demo.named | {"l1_output_root": proof["output_root"]}
@@ -199,11 +188,20 @@ def ledger_cases(shelf: Shelf, ledger: Ledger) -> None:
         shelf.put(name, about, pack, named, LedgerChain(pack))
 
 
+def attested_case(shelf: Shelf) -> None:
+    """Put the pack of an attested epoch, VaR and expected shortfall, the second of its chain."""
+    with attested_epoch() as made:
+        (GOOD / "attested.returns.json").write_bytes(made.returns)
+        about = "a closed epoch with its attestation of VaR and expected shortfall, as anybody gets it"
+        shelf.put("attested", about, made.pack, made.named, Recorder(made.url), returns="attested.returns.json")
+
+
 def main() -> int:
     """Write the good packs and their list."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--demo", type=Path, default=ROOT / ".refi" / "demo", help="the folder of a finished demo")
-    demo = read_demo(parser.parse_args().demo)
+    parser.add_argument("--keep-demo", action="store_true", help="leave the demo's packs as they are")
+    options = parser.parse_args()
     shelf = Shelf()
     sample = json.loads((GOOD / "sample.refi.json").read_text())
     shelf.put(
@@ -213,7 +211,12 @@ def main() -> int:
         SAMPLE_NAMED,
         LedgerChain(sample),
     )
-    demo_cases(shelf, demo)
+    if options.keep_demo:
+        known = json.loads((GOOD / "cases.json").read_text())["cases"]
+        shelf.cases += [case for case in known if case["pack"].removesuffix(".refi.json") in FROM_DEMO]
+    else:
+        demo_cases(shelf, read_demo(options.demo))
+    attested_case(shelf)
     ledger_cases(shelf, Ledger())
     _write(GOOD / "cases.json", {"cases": shelf.cases})
     print(*(case["pack"] for case in shelf.cases), sep="\n")  # noqa: T201 - a command
