@@ -28,28 +28,30 @@ abstract contract EasAttester is ISchemaResolver {
 
     constructor(string memory schema) {
         if (address(SERVICE).code.length == 0 || address(SCHEMAS).code.length == 0) return;
-        SCHEMA = keccak256(abi.encodePacked(schema, address(this), REVOCABLE));
-        // Anyone may have registered this very schema for this address before
-        try SCHEMAS.register(schema, address(this), REVOCABLE) returns (bytes32) {} catch {}
+        bytes32 uid = keccak256(abi.encodePacked(schema, address(this), REVOCABLE));
+        try SCHEMAS.register(schema, address(this), REVOCABLE) returns (bytes32 registered) {
+            uid = registered;
+        } catch {} // anyone may have registered this very schema for this address before
+        SCHEMA = uid;
     }
 
     /// @inheritdoc ISchemaResolver
-    function attest(IEAS.Attestation calldata attestation) external payable returns (bool) {
-        return msg.value == 0 && msg.sender == address(SERVICE) && attestation.attester == address(this);
+    function attest(IEAS.Attestation calldata attestation) external returns (bool) {
+        return msg.sender == address(SERVICE) && attestation.attester == address(this);
     }
 
     /// @inheritdoc ISchemaResolver
-    function multiAttest(IEAS.Attestation[] calldata, uint256[] calldata) external payable returns (bool) {
+    function multiAttest(IEAS.Attestation[] calldata, uint256[] calldata) external returns (bool) {
         return false;
     }
 
     /// @inheritdoc ISchemaResolver
-    function revoke(IEAS.Attestation calldata) external payable returns (bool) {
+    function revoke(IEAS.Attestation calldata) external returns (bool) {
         return false;
     }
 
     /// @inheritdoc ISchemaResolver
-    function multiRevoke(IEAS.Attestation[] calldata, uint256[] calldata) external payable returns (bool) {
+    function multiRevoke(IEAS.Attestation[] calldata, uint256[] calldata) external returns (bool) {
         return false;
     }
 
@@ -64,10 +66,17 @@ abstract contract EasAttester is ISchemaResolver {
             IEAS.AttestationRequest(SCHEMA, IEAS.AttestationRequestData(recipient, 0, REVOCABLE, 0, data, 0));
         uint256 needed = SERVICE_GAS + SERVICE_GAS / 32; // a call gets 63/64 of what there is
         if (gasleft() < needed) revert TooLittleGas(needed, gasleft());
-        // Not `try`: an answer that is no word would revert
-        (bool done, bytes memory answer) =
-            address(SERVICE).call{gas: SERVICE_GAS}(abi.encodeCall(IEAS.attest, (request)));
-        if (done && answer.length == 32) emit EasAttested(attestationId, abi.decode(answer, (bytes32)));
+        bytes memory asked = abi.encodeCall(IEAS.attest, (request));
+        address service = address(SERVICE);
+        bool done;
+        bytes32 uid;
+        // Not `try`: it would revert on an answer that is no word, or copy one of any length
+        assembly ("memory-safe") {
+            done := call(SERVICE_GAS, service, 0, add(asked, 32), mload(asked), 0, 32)
+            done := and(done, eq(returndatasize(), 32))
+            uid := mload(0)
+        }
+        if (done) emit EasAttested(attestationId, uid);
         else emit EasFailed(attestationId);
     }
 }

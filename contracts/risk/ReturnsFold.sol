@@ -70,7 +70,9 @@ library ReturnsFold {
         assembly ("memory-safe") {
             let field := SCALAR_FIELD
             let power := 1
-            for { let bit := shl(mul(8, gt(count, 255)), 128) } bit { bit := shr(1, bit) } {
+            let bit := 0x80
+            if gt(count, 255) { bit := 0x8000 }
+            for {} bit { bit := shr(1, bit) } {
                 sum := mulmod(sum, add(1, power), field)
                 power := mulmod(power, power, field)
                 if and(count, bit) {

@@ -99,6 +99,15 @@ contract EasAttesterTest is VarWorld {
         }
     }
 
+    function test_an_answer_of_any_length_costs_the_attestation_nothing() public {
+        IVarAttestor.Claim memory claim = claimAt(EPOCH);
+        uint256[8] memory proof = proofOf(statementOf(claim));
+        vm.etch(SERVICE, hex"620640005ff3"); // 400 kB, whose copy would take all the gas that is left
+        bytes32 expected = idOf(claim);
+        vm.prank(attester);
+        requireEqual(expected, attestor.attest{gas: 1_000_000}(claim, prices, matrix, proof));
+    }
+
     function test_gas_that_the_service_would_run_out_of_is_refused_beforehand() public {
         IVarAttestor.Claim memory claim = claimAt(EPOCH);
         uint256[8] memory proof = proofOf(statementOf(claim));

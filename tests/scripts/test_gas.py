@@ -1,13 +1,14 @@
 """What the audit trail costs on chain."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 
 import pytest
 from web3.contract import Contract
 
 from backend.kernel.merkle import leaf_hash
-from scripts.gas import ANCHOR_BOUND, ENTRY, L1_CHAIN_ID, Row, growth, measured, place, table, tree_root
+from scripts.gas import ANCHOR_BOUND, ENTRY, L1_CHAIN_ID, Row, growth, measured, over_bound, place, table, tree_root
 from scripts.local_node import deploy, node
 
 LARGEST = 2**63 - 1
@@ -33,6 +34,15 @@ def test_an_anchor_stays_within_its_bound_up_to_a_million_leaves(rows: dict[str,
 def test_showing_an_entry_or_an_anchor_stays_within_a_transaction_that_people_pay(rows: dict[str, Row]) -> None:
     assert rows["inclusion of an entry, depth 20"].gas <= 60_000
     assert rows["L1 proof of an anchor"].gas <= 350_000
+
+
+def test_an_attestation_stays_within_its_bound_at_the_platforms_and_the_largest_size(rows: dict[str, Row]) -> None:
+    assert over_bound(list(rows.values())) == []
+    for size, most in (("16 x 90", 450_000), ("64 x 250", 2_000_000)):
+        first, later = rows[f"attest {size}, the subject's first"], rows[f"attest {size}, the next"]
+        assert max(first.gas, later.gas) <= most
+        assert over_bound([replace(later, gas=most + 1)]) == [later.what]
+    assert "uid" in rows["attest 16 x 90 with EAS"].detail
 
 
 def test_the_table_has_a_line_a_measurement(rows: dict[str, Row]) -> None:
