@@ -9,6 +9,7 @@ from backend.transparency.engine.verifier import attestation_id, fold, read_retu
 from scripts.chaos.pack_cases import Case
 
 BASE_FIELD = 21888242871839275222246405745257275088696311157297823662689037894645226208583
+BOUND = ("subject", "epoch", "policy_id", "previous", "anchor_index", "position_commitment", "returns_id")
 LIMIT, ES_LIMIT, R, Z, E = 4, 5, 6, 7, 8
 
 
@@ -32,9 +33,7 @@ def a_claim_bound_to_something_else(pack: Any, draw: Random, _pool: Sequence[Cas
     if "var" not in pack:
         return None
     part, values = pack["var"], _values(pack)
-    name = draw.choice(
-        ["subject", "epoch", "policy_id", "previous", "anchor_index", "position_commitment", "returns_id"]
-    )
+    name = draw.choice(BOUND)
     if isinstance(part[name], int):
         part[name] = max(0, part[name] + draw.choice([-1, 1, 7])) if part[name] else 1
     elif name == "previous" and draw.random() < 0.5:
@@ -76,6 +75,14 @@ def another_proof_of_the_claim(pack: Any, draw: Random, _pool: Sequence[Case]) -
         words[place] = draw.choice([-words[place] % BASE_FIELD, words[place] ^ 1, 0, draw.randrange(BASE_FIELD)])
     pack["var"]["proof"] = "0x" + "".join(f"{word:064x}" for word in words)
     return pack
+
+
+CLAIM_MUTATIONS = (
+    a_stated_value_changed,
+    a_claim_bound_to_something_else,
+    another_challenge_with_its_fold,
+    another_proof_of_the_claim,
+)
 
 
 def _values(pack: Any) -> list[int]:
