@@ -133,7 +133,7 @@ class ReturnsService:
 
     async def _refuse(self, session: AsyncSession, day: date, why: Unclean) -> Refused:
         detail = {"day": (why.day or day).isoformat(), "instrument": why.instrument}
-        refused = Refused("risk", f"data_{why.rule}", why.detail, detail)
+        refused = Refused("risk", why.rule, why.detail, detail)
         fields = {
             "universe_id": word(universe_id(self._market.universe())),
             "epoch": epoch_of(day),
