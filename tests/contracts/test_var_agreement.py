@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from random import Random
 
 import groth16py
 import pytest
@@ -23,6 +24,8 @@ from scripts.chaos.attestor import (
     judge,
     least,
     limit_of,
+    quantities_of,
+    run,
     window,
     windows,
 )
@@ -80,10 +83,33 @@ def test_the_entry_point_accepts_exactly_what_the_engine_allows(
     assert verdict == Verdict(verdict.kept, verdict.kept)
 
 
-def test_every_sort_of_limit_and_portfolio_has_a_meaning() -> None:
+def test_a_prover_that_proves_nothing_is_told_from_one_that_does(chain: AttestorChain) -> None:
+    honestly = run(chain, 2, 5, proof_of)
+    assert (sum(honestly.sorts.values()), honestly.wrong) == (2, [])
+    silent = run(chain, 20, 5, lambda _circuit, _claim: None)
+    assert all("refused" in sort for sort in silent.sorts)
+    assert 0 < len(silent.wrong) < 20
+    assert "engine True, entry point False" in silent.wrong[0]
+
+
+def test_a_limit_stands_where_its_word_says() -> None:
     assert [limit_of(offset, 10) for offset in OFFSETS] == [9, 10, 11, 0, 5, 20, (1 << 82) - 1]
     assert limit_of("below", 0) == 0
-    assert "empty" in BOOKS
+
+
+@pytest.mark.parametrize("book", BOOKS)
+def test_a_book_is_of_its_sort(book: str) -> None:
+    quantities = quantities_of(book, Random(1))
+    assert len(quantities) == INSTRUMENTS
+    of = {
+        "long": min(quantities) >= 0,
+        "short": max(quantities) <= 0,
+        "sparse": quantities.count(0) >= INSTRUMENTS - 2,
+        "empty": not any(quantities),
+        "tiny": max(map(abs, quantities)) <= 3,
+        "huge": max(map(abs, quantities)) > 1_000 * SHARE,
+    }
+    assert of.get(book, True)
 
 
 DAY = st.integers(-3, 3) | st.integers(-(1 << 23), (1 << 23) - 1)
