@@ -7,7 +7,7 @@ from datetime import date
 from functools import cache
 from typing import Any
 
-from backend.adapters.market_data.replay import SOURCE_NAME, ReplayMarketData
+from backend.adapters.market_data.replay import ReplayMarketData
 from backend.cli.zk.circuits import Circuit
 from backend.kernel.clock import epoch_of
 from backend.kernel.errors import Unavailable
@@ -39,11 +39,11 @@ ANYTHING = Binding(42069, bytes(20), bytes(20), epoch_of(LAST_DAY), bytes(32), b
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """A matrix, the names of its instruments, and where its figures come from."""
+    """A matrix, the names of its instruments, and whether it is real or seeded."""
 
     tickers: tuple[str, ...]
     matrix: Matrix
-    source: str
+    real: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def real_market(shape: CircuitShape) -> Market:
         prices=window.prices[several],
         returns=tuple(row[several] for row in window.returns),
     )
-    return Market(narrow.universe, build_matrix(narrow), SOURCE_NAME)
+    return Market(narrow.universe, build_matrix(narrow), real=True)
 
 
 def seeded_market(shape: CircuitShape) -> Market:
@@ -95,7 +95,7 @@ def seeded_market(shape: CircuitShape) -> Market:
     rows = [[round(rng.gauss(0, DAILY_DEVIATION)) for _ in tickers] for _ in range(shape.window)]
     prices = tuple(rng.randint(*PRICES) for _ in tickers)
     matrix = Matrix(universe_id(tickers), epoch_of(LAST_DAY), prices, pack_returns(rows))
-    return Market(tickers, matrix, f"seeded ({SEED})")
+    return Market(tickers, matrix, real=False)
 
 
 def request(circuit: Circuit) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from backend.adapters.market_data.replay import SOURCE_NAME
 from backend.cli.local import ROOT
 from backend.cli.zk.circuits import Circuit, baselines
 from backend.cli.zk.examples import example, request
@@ -40,9 +41,9 @@ def plain_table(report: Mapping[str, Any]) -> str:
 
 def markdown_table(report: Mapping[str, Any]) -> str:
     """Return a report as Markdown."""
-    rows = ["|".join(("", *line, "")) for line in (HEADINGS, *(_cells(row) for row in report["rows"]))]
+    rows = [f"| {' | '.join(line)} |" for line in (HEADINGS, *(_cells(row) for row in report["rows"]))]
     ruler = "|---" + "|--:" * (len(HEADINGS) - 1) + "|"
-    return "\n".join([rows[0], ruler, *rows[1:], "", *(f"{remark}  " for remark in _remarks(report))])
+    return "\n".join([rows[0], ruler, *rows[1:], "", *(f"- {remark}" for remark in _remarks(report))])
 
 
 def write_table(report: Mapping[str, Any], readme: Path = README) -> None:
@@ -72,7 +73,7 @@ def _row(circuit: Circuit, folder: Path, progress: Progress) -> dict[str, Any]:
         "expected_shortfall": circuit.shape.expected_shortfall,
         "constraints": counts["non_linear_constraints"] + counts["linear_constraints"],
         **{name: cost[name] for name in MEASURED},
-        "market": example(circuit).market.source,
+        "real": example(circuit).market.real,
     }
 
 
@@ -133,6 +134,5 @@ def _remarks(report: Mapping[str, Any]) -> list[str]:
             "Gas: the whole first attestation of an account through VarAttestor.attest, without EAS, "
             "as the L2 counts it."
         )
-    sources = dict.fromkeys(row["market"] for row in rows)
-    told = [f"{source}: {', '.join(row['circuit'] for row in rows if row['market'] == source)}" for source in sources]
-    return [*remarks, f"Market data: {'; '.join(told)}."]
+    seeded = [row["circuit"] for row in rows if not row["real"]]
+    return [*remarks, f"Market data: {SOURCE_NAME}{'; seeded for ' * bool(seeded)}{', '.join(seeded)}."]

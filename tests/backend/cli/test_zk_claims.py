@@ -112,7 +112,7 @@ def _report() -> dict[str, Any]:
         "verify_ms": 1.4,
         "proofs": 3,
         "verifications": 100,
-        "market": "seeded (7)",
+        "real": True,
     }
     rows = [
         {"circuit": "var_4_90", "constraints": 10_283, "gas": 351_461, "calldata_bytes": 2_000} | row,
@@ -129,6 +129,13 @@ def test_a_report_is_a_table_with_the_ratio_under_it() -> None:
     assert lines[2].split()[-1] == "-"
     assert "against var_4_90: 1.9 times the constraints" in lines[4]
     assert len({len(line) for line in lines[:3]}) == 1
+    assert lines[-1] == "Market data: stocknet-dataset, 16 US names, daily."
+
+
+def test_a_report_says_which_rows_are_seeded() -> None:
+    report = _report()
+    report["rows"][1]["real"] = False
+    assert plain_table(report).endswith("daily; seeded for var_inside_4_90.")
 
 
 def test_the_table_is_written_between_its_markers_and_nowhere_else(tmp_path: Path) -> None:
@@ -137,9 +144,9 @@ def test_the_table_is_written_between_its_markers_and_nowhere_else(tmp_path: Pat
     write_table(_report(), readme)
     write_table(_report(), readme)
     text = readme.read_text()
-    assert text.startswith(f"before\n{BEGIN}\n|circuit|")
+    assert text.startswith(f"before\n{BEGIN}\n| circuit |")
     assert text.endswith(f"{END}\nafter\n")
-    assert "|var_4_90|4|90|no|10,283|0.50|72|1.40|351,461|" in text
+    assert "| var_4_90 | 4 | 90 | no | 10,283 | 0.50 | 72 | 1.40 | 351,461 |" in text
     assert "old" not in text
 
 
