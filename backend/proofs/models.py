@@ -47,6 +47,14 @@ class RefusedEpochRow(Base):
     reason: Mapped[str] = mapped_column(Text)
 
 
+class ClosedDayRow(Base):
+    """An epoch that was closed, which stays known when all that it said of accounts is erased."""
+
+    __tablename__ = "closed_days"
+
+    epoch: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+
+
 class PublicationRow(Base):
     """A matrix that the returns oracle holds; second: "agrees" or "differs", what a second publisher found."""
 

@@ -20,7 +20,15 @@ from backend.proofs.engine.kept import (
     unword,
     word,
 )
-from backend.proofs.models import AttestationRow, EpochRow, FailureRow, PositionSaltRow, PublicationRow, RefusedEpochRow
+from backend.proofs.models import (
+    AttestationRow,
+    ClosedDayRow,
+    EpochRow,
+    FailureRow,
+    PositionSaltRow,
+    PublicationRow,
+    RefusedEpochRow,
+)
 from backend.proofs.types import Matrix
 
 AGREES, DIFFERS = "agrees", "differs"
@@ -79,11 +87,14 @@ async def keep_refusal(session: AsyncSession, account: str, epoch: int, reason: 
     return True
 
 
+async def mark_closed(session: AsyncSession, epoch: int) -> None:
+    """Note that an epoch was closed."""
+    await session.execute(insert_once(session, ClosedDayRow).values(epoch=epoch))
+
+
 async def newest_closing(session: AsyncSession) -> int | None:
-    """Return the newest epoch that any account was closed or refused in."""
-    closed = await session.scalar(select(func.max(EpochRow.epoch)))
-    refused = await session.scalar(select(func.max(RefusedEpochRow.epoch)))
-    return max((epoch for epoch in (closed, refused) if epoch is not None), default=None)
+    """Return the newest epoch that was closed."""
+    return await session.scalar(select(func.max(ClosedDayRow.epoch)))
 
 
 async def publication(session: AsyncSession, universe_id: bytes, epoch: int) -> Publication | None:

@@ -19,7 +19,7 @@ from backend.decisions.models import DecisionRow
 from backend.execution.models import OrderRow, ReconciliationRow
 from backend.kit.db import insert_once
 from backend.kit.models import IdempotencyKey, Job
-from backend.proofs.models import AttestationRow, EpochRow
+from backend.proofs.models import AttestationRow, EpochRow, FailureRow, RefusedEpochRow
 from backend.risk.models import HaltRow, RiskDecision
 from backend.transparency.models import BundleRow
 
@@ -68,9 +68,12 @@ async def forget_receipts(session: AsyncSession, number: int, sha256s: Collectio
 
 
 async def forget_epochs(session: AsyncSession, account: str, epochs: Collection[int]) -> None:
-    """Delete the positions of closed epochs and what became of their claims."""
+    """Delete the positions of closed epochs, why others were refused, and what became of their claims."""
     await _delete(session, EpochRow.epoch, epochs, EpochRow.account == account)
+    await _delete(session, RefusedEpochRow.epoch, epochs, RefusedEpochRow.account == account)
     await _delete(session, AttestationRow.epoch, epochs, AttestationRow.account == account)
+    wallet = select(Account.address).where(Account.pseudonym == account).scalar_subquery()
+    await _delete(session, FailureRow.epoch, epochs, FailureRow.subject == wallet)
 
 
 async def forget_reconciliations(session: AsyncSession, account: str, days: Collection[date]) -> None:

@@ -270,6 +270,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subject", "epoch", "policy_id", name=op.f("pk_failed_attestations")),
     )
     op.create_table(
+        "closed_days",
+        sa.Column("epoch", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("epoch", name=op.f("pk_closed_days")),
+    )
+    op.create_table(
         "refused_epochs",
         sa.Column("account", sa.String(length=43), nullable=False),
         sa.Column("epoch", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -515,6 +520,7 @@ def downgrade() -> None:
     op.drop_table("sign_in_nonces")
     op.drop_table("returns_publications")
     op.drop_table("refused_epochs")
+    op.drop_table("closed_days")
     op.drop_table("failed_attestations")
     op.drop_table("position_salts")
     with op.batch_alter_table("pins", schema=None) as batch_op:

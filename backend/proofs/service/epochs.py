@@ -88,6 +88,7 @@ class EpochService:
         An epoch that was missed is closed with what was held at its close.
         """
         await self._require_closable(session, epoch)
+        await repository.mark_closed(session, epoch)
         closed, refused = [], []
         async for account in self._accounts(session):
             if account.opened_at > close_of(day_of(epoch)):

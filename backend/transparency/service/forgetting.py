@@ -21,7 +21,7 @@ async def forget(session: AsyncSession, erasing: Erasing) -> None:
     decisions = _values(erasing, "decision_id")
     await repository.forget_decisions(session, account, decisions)
     await repository.forget_halts(session, {int(halt) for halt in _values(erasing, "halt")})
-    epochs = {record["epoch"] for record in erasing.records if record["event"] == "epoch.closed"}
+    epochs = {record["epoch"] for record in erasing.records if record["event"] in {"epoch.closed", "epoch.refused"}}
     await repository.forget_epochs(session, account, epochs)
     days = {day_of(epoch_of(parse_time(record["ts_event"]))) for record in erasing.records}
     await repository.forget_reconciliations(session, account, days)

@@ -5,11 +5,13 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.kernel.clock import close_of, epoch_of
 from backend.kernel.errors import Unavailable
 from backend.kit.db import Database
+from backend.proofs.models import EpochRow
 from backend.proofs.service import ClosingJob
 from tests.backend.proofs.world import DAY, EPOCH, OWNER, World, account
 
@@ -118,3 +120,13 @@ async def test_a_holding_outside_the_universe_is_refused_and_stops_neither_job_n
     events = [event for event, _ in await world.events(account(2).pseudonym)]
     assert events.count("epoch.refused") == 1
     assert events[-1] == "epoch.refused"
+
+
+async def test_an_epoch_whose_positions_were_erased_is_not_closed_again(world: World) -> None:
+    world.clock.advance(business=MOMENT)
+    await job(world).run_once()
+    async with world.database.transaction() as session:
+        await session.execute(delete(EpochRow))
+    assert await job(world).run_once() == []
+    world.clock.advance(business=timedelta(days=1))
+    assert await job(world).run_once() == [DAY + timedelta(days=1)]

@@ -25,7 +25,7 @@ from backend.kernel.clock import epoch_of
 from backend.kernel.errors import Conflict, Invalid, Unauthorized
 from backend.kit.db import Base, Database
 from backend.kit.models import IdempotencyKey, Job
-from backend.proofs.models import AttestationRow, EpochRow
+from backend.proofs.models import AttestationRow, EpochRow, FailureRow, RefusedEpochRow
 from backend.proofs.service import ATTEST_JOB
 from backend.risk.models import HaltRow, RiskDecision
 from backend.settings import Settings
@@ -257,8 +257,10 @@ def closed_of(epoch: int) -> list[Base]:
             account=TRADER, subject=WALLET, epoch=epoch, universe_id="", positions=[1], commitment="", record_id=epoch,
             record_seq=1,
         ),
+        FailureRow(subject=WALLET, epoch=epoch, policy_id="", reason="unavailable", failed_at=LONG_AGO),
+        RefusedEpochRow(account=TRADER, epoch=epoch, reason="holdings cannot be attested: ZZZ"),
         AttestationRow(
-            account=TRADER, subject=WALLET, epoch=epoch, policy_id="", state="attested", value="1", limit="2",
+            account=TRADER, subject=WALLET, epoch=epoch, policy_id="", state="attested", var="1", limit="2",
             changed_at=LONG_AGO,
         ),
         Job(
@@ -269,8 +271,9 @@ def closed_of(epoch: int) -> list[Base]:
 
 
 FORGOTTEN = {
-    *("attestations", "audit_records", "compliance_receipts", "decisions", "epochs", "halts", "idempotency_keys"),
-    *("jobs", "orders", "reconciliations", "refresh_families", "refresh_tokens", "risk_decisions"),
+    *("attestations", "audit_records", "compliance_receipts", "decisions", "epochs", "failed_attestations"),
+    *("halts", "idempotency_keys"),
+    *("jobs", "orders", "reconciliations", "refused_epochs", "refresh_families", "refresh_tokens", "risk_decisions"),
 }
 # Why each of them stays is written down in docs/decisions/0013.
 STAYING = {
@@ -340,6 +343,8 @@ async def test_what_the_stages_keep_of_erased_records_goes_with_them(offices: De
         assert await column(session, DecisionRow.decision_id) == [f"{number + 100:032x}" for number in (2, 3)]
         assert await column(session, RiskDecision.id) == [f"{number + 200:032x}" for number in (2, 3)]
         assert await column(session, EpochRow.epoch) == [20_000]
+        assert await column(session, RefusedEpochRow.epoch) == [20_000]
+        assert await column(session, FailureRow.epoch) == [20_000]
         assert await column(session, AttestationRow.epoch) == [20_000]
         assert await column(session, Job.id) == [f"{20_000:032x}"]
         assert len(await column(session, ReconciliationRow.day)) == 1
@@ -480,4 +485,6 @@ async def test_postgresql_erases_and_forgets_alike(postgres_database: Database) 
     async with postgres_database.reading() as session:
         assert await column(session, OrderRow.order_id) == [f"{number:032x}" for number in (2, 3)]
         assert await column(session, EpochRow.epoch) == [20_000]
+        assert await column(session, RefusedEpochRow.epoch) == [20_000]
+        assert await column(session, FailureRow.epoch) == [20_000]
         assert await column(session, IdempotencyKey.status) == [201, 410, 410]
