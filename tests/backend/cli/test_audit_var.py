@@ -20,6 +20,7 @@ from backend.kernel.canonical import canonical_json
 from backend.kernel.errors import Invalid, NotFound, Unavailable
 from backend.proofs.engine.returns import returns_id
 from backend.transparency.engine.verifier import require_groth16
+from tests.backend.cli.conftest import several_in
 from tests.backend.transparency.attested import ATTESTED, PUBLISHED, SKIPPED, AttestedChain, made
 from tests.backend.transparency.claims import (
     ATTESTOR,
@@ -358,3 +359,23 @@ def test_a_person_reads_one_line_an_epoch(
     assert "epoch 17000  attested 0x" in lines[1]
     assert lines[1].endswith("block 300, anchor 0, returns countersigned, verified")
     assert lines[3] == "  epoch 17002  skipped"
+
+
+def test_what_is_not_named_is_a_usage_error_and_a_silent_rpc_is_unreachable(tmp_path: Path) -> None:
+    named = ["--contract", CONTRACT, "--chain-id", str(CHAIN_ID), "--attestor", ATTESTOR]
+    silent = ["--rpc", "http://127.0.0.1:1"]
+    no_rpc, no_attestor, unreachable, no_wallet, other_option = several_in(
+        tmp_path,
+        [
+            ["audit", "var", SUBJECT, *named],
+            ["audit", "var", SUBJECT, *named[:4], *silent],
+            ["audit", "var", SUBJECT, *named, *silent],
+            ["audit", "var", "0x12", *named, *silent],
+            ["audit", "var", SUBJECT, *named, *silent, "--circuit-hash", "12"],
+        ],
+    )
+    assert no_rpc.is_one_line(2, "--rpc URL")
+    assert no_attestor.is_one_line(2, "--attestor")
+    assert unreachable.is_one_line(3, "http://127.0.0.1:1")
+    assert no_wallet.code == 2
+    assert other_option.is_one_line(2, "--circuit-hash")
