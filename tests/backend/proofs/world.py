@@ -25,7 +25,7 @@ from backend.ports.prover import CircuitKey, NoProof, Progress, Proof, Prover, S
 from backend.proofs.engine.claim import attestation_id, context
 from backend.proofs.engine.kept import Attestation
 from backend.proofs.engine.returns import returns_id
-from backend.proofs.service import AttestationService, EpochService, ReturnsService
+from backend.proofs.service import AttestationService, ClosingJob, EpochService, ReturnsService
 from backend.proofs.types import Binding, Limits, Matrix
 from tests.fakes import FakeChain, FakeClock, FakeSigner
 
@@ -332,6 +332,20 @@ class World:
     async def _breached(self, session: AsyncSession, breach: Attestation) -> None:
         del session
         self.breaches.append(breach)
+
+
+def closing_job(world: World, settled: list[date] | None = None) -> ClosingJob:
+    """Return the job; the days whose orders were settled first are appended to a list."""
+
+    async def close_day(session: AsyncSession, day: date) -> None:
+        if settled is not None:
+            settled.append(day)
+        await world.epochs.close(session, epoch_of(day))
+
+    async def follow(_session: AsyncSession) -> None:
+        return None
+
+    return ClosingJob(world.database, world.epochs, world.market, world.clock, close_day, follow)
 
 
 def tx_of(chain: FakeChain) -> str:
