@@ -1,6 +1,6 @@
 """What the chain tells of a wallet's VaR attestations: read from every RPC as of one block, and compared."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,10 @@ from backend.transparency.engine.attestations import (
 from backend.transparency.engine.verifier import POLICY_BYTES, Failed, Rpc, Unreachable, selector, verifying_key, words
 
 SECONDS = 30.0
+# So many values of one topic an endpoint is asked for at once.
+TOPICS = 200
+
+Topic = bytes | list[bytes] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,6 @@ class Teller:
         published = self._events(oracle, PUBLISHED, [universe], 4)
         made = [Attestation.of(event) for event in attested]
         anchors = {(one.log_id, one.anchor_index) for one in made}
-        anchored = [self._events(self.attestor.anchor, ANCHORED, [log_id], 3) for log_id in {log for log, _ in anchors}]
         epochs = sorted({int.from_bytes(event.topics[2]) for event in published} | {one.epoch for one in made})
         return Told(
             policy=policy,
@@ -114,7 +117,7 @@ class Teller:
             attested=attested,
             defined=self._events(attestor, POLICY_DEFINED, [policy_id], 2),
             published=published,
-            anchored=tuple(event for events in anchored for event in events),
+            anchored=self._anchored(anchors),
             at={epoch: self._at(subject, epoch, policy_id) for epoch in epochs},
             returns={epoch: self._view(oracle, "returnsIdOf(bytes32,uint64)", universe, epoch) for epoch in epochs},
             countersigned=frozenset(
@@ -123,6 +126,16 @@ class Teller:
             anchors={place: self._view(self.attestor.anchor, "anchorAt(bytes32,uint256)", *place) for place in anchors},
             inputs={one.event.tx_hash: self._input(one.event.tx_hash) for one in made},
         )
+
+    def _anchored(self, anchors: Collection[tuple[bytes, int]]) -> tuple[Event, ...]:
+        """Return the events of these anchors; a log has many more."""
+        found: list[Event] = []
+        for log_id in sorted({log for log, _ in anchors}):
+            indices = sorted(index for log, index in anchors if log == log_id)
+            for start in range(0, len(indices), TOPICS):
+                some = [words(index) for index in indices[start : start + TOPICS]]
+                found += self._events(self.attestor.anchor, ANCHORED, [log_id, some], 3)
+        return tuple(found)
 
     def _latest(self, subject: str, policy_id: bytes) -> bytes:
         return self._view(self.attestor.address, "latestOf(address,bytes32)", subject, policy_id)
@@ -144,18 +157,19 @@ class Teller:
             raise Failed(f"{self.rpc.url} has no transaction {tx_hash}")
         return content
 
-    def _events(self, address: str, name: bytes, topics: Sequence[bytes | None], count: int) -> tuple[Event, ...]:
-        wanted = ["0x" + name.hex(), *(topic and "0x" + topic.hex() for topic in topics)]
+    def _events(self, address: str, name: bytes, topics: Sequence[Topic], count: int) -> tuple[Event, ...]:
+        wanted = [_asked(topic) for topic in (name, *topics)]
         query = {"address": address, "topics": wanted, "fromBlock": "0x0", "toBlock": hex(self.block)}
         logs = self.rpc.ask("eth_getLogs", query)
         if not isinstance(logs, list):
             raise Failed(f"{self.rpc.url} answers eth_getLogs with no list")
         events = [self._event(log, address) for log in logs]
         for event in events:
-            fits = len(event.topics) == count and all(
-                topic is None or "0x" + held.hex() == topic for held, topic in zip(event.topics, wanted, strict=False)
+            pairs = zip(event.topics, (name, *topics), strict=False)
+            fits = all(
+                topic is None or held in (topic if isinstance(topic, list) else [topic]) for held, topic in pairs
             )
-            if not fits or event.block > self.block:
+            if not fits or len(event.topics) != count or event.block > self.block:
                 raise Failed(f"{self.rpc.url} tells an event that was not asked for")
         return tuple(sorted(events, key=lambda event: event.at))
 
@@ -180,6 +194,12 @@ def _asking() -> Iterator[None]:
         raise Unavailable(str(silence)) from silence
     except Failed as wrong:
         raise Conflict(str(wrong)) from wrong
+
+
+def _asked(topic: Topic) -> Any:
+    if isinstance(topic, list):
+        return [_asked(one) for one in topic]
+    return topic and "0x" + topic.hex()
 
 
 def _hex(text: object) -> bytes | None:

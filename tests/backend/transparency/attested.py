@@ -205,5 +205,5 @@ def _matches(event: dict[str, Any], query: dict[str, Any]) -> bool:
         within
         and event["address"] == query["address"]
         and len(query["topics"]) <= len(event["topics"])
-        and all(wanted in {None, held} for wanted, held in pairs)
+        and all(wanted is None or held in (wanted if isinstance(wanted, list) else [wanted]) for wanted, held in pairs)
     )
