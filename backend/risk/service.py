@@ -227,9 +227,9 @@ class RiskGate:
         )
 
     async def set_var_limit(self, session: AsyncSession, subject: Caller, limit: Decimal, *, actor: str) -> None:
-        """Give an account a VaR limit of its own, in USD."""
-        if limit < 0:
-            raise Invalid("a limit is not negative")
+        """Give an account a VaR limit of its own, in USD: never above the policy's, for no proof could keep it."""
+        if not 0 <= limit <= self._limits.var_limit:
+            raise Invalid(f"an account's VaR limit is 0 to {decimal_string(self._limits.var_limit)} USD, the policy's")
         _require_another(subject, actor)
         own = await repository.lock_limits(session, subject.account_id)
         before = self._var_limit(own)
@@ -296,7 +296,8 @@ class RiskGate:
     def _var_limit(self, own: AccountLimits | None) -> Decimal:
         if own is None or own.var_limit_units is None:
             return self._limits.var_limit
-        return from_units(own.var_limit_units, NOTIONAL_DECIMALS)
+        # The policy may have become tighter since
+        return min(self._limits.var_limit, from_units(own.var_limit_units, NOTIONAL_DECIMALS))
 
     async def _cap(self, session: AsyncSession, account_id: int, own: AccountLimits | None) -> Decimal:
         account = await account_by_id(session, account_id)

@@ -233,6 +233,14 @@ async def test_the_operator_sets_a_var_limit_that_holds_at_once(floor: Floor) ->
     assert (await floor.trader.get(f"{API}/risk/{OPERATOR.address}")).status_code == 403
 
 
+async def test_no_account_gets_a_var_limit_that_no_proof_could_keep(floor: Floor) -> None:
+    policy = (await floor.trader.get(f"{API}/risk/me")).json()["var_limit"]
+    for limit, status in ((policy, 200), (str(Decimal(policy) + 1), 422), ("-1", 422)):
+        body = {"address": TRADER.address, "var_limit": limit}
+        assert (await floor.operator.put(f"{API}/risk/limits", json=body)).status_code == status
+    assert (await floor.trader.get(f"{API}/risk/me")).json()["var_limit"] == policy
+
+
 async def test_an_order_is_its_owners_alone(floor: Floor) -> None:
     placed = (await post(floor.trader, person("buy", "1"))).json()
     assert (await floor.operator.get(f"{API}/orders/{placed['order_id']}")).status_code == 404
