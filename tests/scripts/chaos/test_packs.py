@@ -73,7 +73,7 @@ def test_hundreds_of_tampered_packs_in_every_class_are_refused() -> None:
     assert len(tallies) == len(MUTATIONS) >= 16
     assert all(tally.refused >= 3 for tally in tallies.values())
     seen = {check for tally in tallies.values() for check in tally.checks}
-    assert {*verifier.CHECKS} - seen <= {"model hash", "replayed decision", "log identity"}
+    assert {*verifier.CHECKS} - seen <= {"model hash", "replayed decision", "compliance receipt", "log identity"}
 
 
 @pytest.fixture
