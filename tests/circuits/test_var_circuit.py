@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from backend.kernel.errors import Invalid
 from backend.kernel.field import SCALAR_FIELD, limbs, to_field
 from backend.kernel.poseidon import POSITION_DOMAIN, absorb, pack
-from backend.proofs.engine.claim import build_claim, columns, evaluate, holds, public_inputs, with_statement
-from backend.proofs.engine.returns import pack_returns, unpack_returns
-from backend.proofs.types import Breach, Claim, Limits, Matrix, Positions, Statement
+from backend.proofs.engine.claim import build_claim, holds, public_inputs
+from backend.proofs.engine.returns import pack_returns
+from backend.proofs.types import Breach, Claim, Limits, Positions, Statement
 from backend.risk.engine.var import tail_mass
+from tests.circuits.attacks import forged_pnl
 from tests.circuits.example import (
     BINDING,
     CIRCUIT,
@@ -42,17 +43,6 @@ MARKET, HELD = matrix(), positions()
 DAYS = pnl(HELD, MARKET)
 LIMITS = {circuit: tightest(HELD, MARKET, circuit) for circuit in BOTH}
 MOST = (1 << 82) - 1
-
-
-def forged_pnl(held: Positions, market: Matrix, limits: Limits, circuit: str) -> Claim:
-    """Return a claim of no loss at all: zero P&L, and column values solved to fit instead of the published ones."""
-    base = claimed(held, market, limits, circuit, days=[0] * shape(circuit).window)
-    r = base.statement.r
-    c = columns(market.prices, unpack_returns(market.packed, len(market.prices)), r)
-    others = sum(q * value for q, value in zip(held.quantities[1:], c[1:], strict=True))
-    c[0] = -others * pow(held.quantities[0], -1, SCALAR_FIELD) % SCALAR_FIELD
-    z = absorb(r, c)
-    return with_statement(replace(base, inputs={**base.inputs, "c": c}), replace(base.statement, z=z, e=evaluate(c, z)))
 
 
 def _with(claim: Claim, name: str, value: int | Sequence[int]) -> Claim:
@@ -140,6 +130,17 @@ def test_a_day_beyond_the_range_is_named_instead_of_proved() -> None:
     huge = replace(MARKET, prices=((1 << 32) - 1,) * 16, packed=pack_returns([[1_000_000] * 16] * 90))
     with pytest.raises(Invalid, match=r"day 0 .* 483,570,328 USD"):
         build_claim(BINDING, Positions(9, ((1 << 40) - 1,) * 16), huge, Limits(MOST, MOST), shape())
+
+
+def test_a_flagged_gain_beyond_the_range_is_named_instead_of_proved() -> None:
+    rising = replace(MARKET, packed=pack_returns([[1 + day] * 16 for day in range(90)]))
+    held = Positions(9, (1_000_000,) * 16)
+    with pytest.raises(Invalid, match="not attestable"):
+        build_claim(BINDING, held, rising, Limits(MOST), shape(VAR_ONLY))
+    room = Limits(MOST - max(pnl(held, rising)))
+    claim = build_claim(BINDING, held, rising, room, shape(VAR_ONLY))
+    assert isinstance(claim, Claim)
+    assert proving_key(VAR_ONLY).accepts(claim)
 
 
 @pytest.mark.parametrize("circuit", sorted(CIRCUITS))

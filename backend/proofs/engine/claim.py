@@ -93,8 +93,9 @@ def build_claim(
     breach = breach_of(pnl, limits, shape)
     if breach is not None:
         return breach
-    _check_range(pnl, shape)
-    return assemble(binding, positions, matrix, limits, shape, pnl=pnl, witness=tail_witness(pnl, shape.confidence))
+    witness = tail_witness(pnl, shape.confidence)
+    _check_range(pnl, limits, witness, shape)
+    return assemble(binding, positions, matrix, limits, shape, pnl=pnl, witness=witness)
 
 
 def breach_of(pnl: Sequence[int], limits: Limits, shape: CircuitShape) -> Breach | None:
@@ -190,9 +191,13 @@ def _check_shape(
         raise Invalid("the salt is not a field element")
 
 
-def _check_range(pnl: Sequence[int], shape: CircuitShape) -> None:
-    # Counted from a limit or from v, both within limit_bits, every day then fits pnl_bits
-    beyond = next((day for day, units in enumerate(pnl) if abs(units) >= 1 << shape.limit_bits), None)
-    if beyond is not None:
-        most = usd(1 << shape.limit_bits)
-        raise Invalid(f"day {beyond} of the window moves the account by more than {most:,.0f} USD: not attestable")
+def _check_range(pnl: Sequence[int], limits: Limits, witness: TailWitness, shape: CircuitShape) -> None:
+    # Counted from a limit or from v, both within limit_bits, every day then fits pnl_bits; without expected shortfall
+    # a flagged day is counted from the limit and moved up by as much again
+    most = 1 << shape.limit_bits
+    moved = 0 if shape.expected_shortfall else limits.var
+    for day, (units, flag) in enumerate(zip(pnl, witness.flags, strict=True)):
+        if abs(units) >= most or flag * (moved + units) >= most:
+            raise Invalid(
+                f"day {day} of the window moves the account by more than {usd(most):,.0f} USD: not attestable"
+            )
