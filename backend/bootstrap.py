@@ -345,8 +345,8 @@ def build(settings: Settings) -> Platform:
     execution = ExecutionService(broker, risk, decisions, journal, settings.initial_cash_usd)
     stages = Stages(decisions, compliance, risk, execution, journal, len(market_data.universe()))
 
-    async def open_account(session: AsyncSession, account: Any) -> Mapping[str, str | int]:
-        return await epochs.open_account_fields(session, account)
+    async def open_account(_session: AsyncSession, account: Any) -> Mapping[str, str | int]:
+        return await epochs.open_account_fields(account)
 
     accounts = Accounts(settings, clock, journal, outside.limiter, access_tokens(settings), open_account)
     epochs = EpochService(journal, clock, accounts, execution, market_data.universe())

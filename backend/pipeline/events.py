@@ -22,6 +22,7 @@ MODEL = ("model", "proposal_id", "torchscript_cid")
 CREDENTIAL = ("subject", "type", "ccid", "tx_hash", "block_number")
 ARTIFACT = ("cid", "kind", "size", "sha256", "profile")
 ERASURE = ("erased", "kept", "left", "until", "reason", "legal_basis", "operator")
+COMMITMENT = ("position_commitment", "position_salt")
 ATTESTED = ("subject", "epoch", "policy_id", "position_commitment", "returns_id", "limit")
 
 
@@ -47,9 +48,7 @@ def _proposal(state: str) -> Event:
 
 
 EVENTS: Mapping[str, Event] = {
-    "account.opened": Event(
-        "A wallet signed in for the first time", "account", ("subject", "epoch", "position_commitment")
-    ),
+    "account.opened": Event("A wallet signed in for the first time", "account", ("subject", "epoch", *COMMITMENT)),
     "account.roles_changed": Event(
         "An administrator gave an account other roles", "system", ("subject", "roles_before", "roles_after")
     ),
@@ -93,7 +92,7 @@ EVENTS: Mapping[str, Event] = {
     "epoch.closed": Event(
         "An account's positions at the end of an epoch were committed to",
         "account",
-        ("subject", "epoch", "position_commitment", "universe_id"),
+        ("subject", "epoch", *COMMITMENT, "universe_id"),
     ),
     "epoch.refused": Event("An account's positions cannot be committed to", "account", ("epoch", "rule", "reason")),
     "returns.published": Event(

@@ -11,17 +11,11 @@ from backend.kit.db import Base, UtcDateTime
 Identity = BigInteger().with_variant(Integer, "sqlite")
 
 
-class PositionSaltRow(Base):
-    """An account's salt: whoever has it can try position vectors against the public commitments."""
-
-    __tablename__ = "position_salts"
-
-    account: Mapped[str] = mapped_column(String(43), primary_key=True)
-    salt: Mapped[str] = mapped_column(String(66))
-
-
 class EpochRow(Base):
-    """An account's positions at the end of an epoch, in universe order, and the record that commits to them."""
+    """An account's positions at the end of an epoch, in universe order, and the record that commits to them.
+
+    salt: this epoch's own; whoever has it can try position vectors against the public commitment.
+    """
 
     __tablename__ = "epochs"
     __table_args__ = (UniqueConstraint("account", "epoch"),)
@@ -32,6 +26,7 @@ class EpochRow(Base):
     epoch: Mapped[int] = mapped_column(BigInteger)
     universe_id: Mapped[str] = mapped_column(String(66))
     positions: Mapped[list[int]] = mapped_column(JSON)
+    salt: Mapped[str] = mapped_column(String(66))
     commitment: Mapped[str] = mapped_column(String(66))
     record_id: Mapped[int] = mapped_column(Identity)
     record_seq: Mapped[int] = mapped_column(BigInteger)

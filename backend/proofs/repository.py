@@ -1,4 +1,4 @@
-"""Every query on salts, closed epochs, publications and attestations."""
+"""Every query on closed epochs, publications and attestations."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -25,24 +25,12 @@ from backend.proofs.models import (
     ClosedDayRow,
     EpochRow,
     FailureRow,
-    PositionSaltRow,
     PublicationRow,
     RefusedEpochRow,
 )
 from backend.proofs.types import Matrix
 
 AGREES, DIFFERS = "agrees", "differs"
-
-
-async def salt_of(session: AsyncSession, account: str) -> int | None:
-    """Return an account's salt."""
-    salt = await session.scalar(select(PositionSaltRow.salt).where(PositionSaltRow.account == account))
-    return int(salt, 16) if salt is not None else None
-
-
-async def keep_salt(session: AsyncSession, account: str, salt: int) -> None:
-    """Store an account's salt unless it has one."""
-    await session.execute(insert_once(session, PositionSaltRow).values(account=account, salt=word(salt)))
 
 
 async def closed_epoch(session: AsyncSession, account: str, epoch: int) -> ClosedEpoch | None:
@@ -66,6 +54,7 @@ async def add_epoch(session: AsyncSession, closed: ClosedEpoch) -> None:
             epoch=closed.epoch,
             universe_id=word(closed.universe_id),
             positions=list(closed.positions),
+            salt=word(closed.salt),
             commitment=word(closed.commitment),
             record_id=closed.record_id,
             record_seq=closed.record_seq,
@@ -282,6 +271,7 @@ def _epoch(row: EpochRow) -> ClosedEpoch:
         epoch=row.epoch,
         universe_id=unword(row.universe_id),
         positions=tuple(row.positions),
+        salt=int(row.salt, 16),
         commitment=int(row.commitment, 16),
         record_id=row.record_id,
         record_seq=row.record_seq,

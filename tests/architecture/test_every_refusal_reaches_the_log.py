@@ -85,7 +85,7 @@ async def after_a_drawdown(house: House, _folder: Path) -> Outcome:
 
 async def on_a_closed_day(house: House, _folder: Path) -> Outcome:
     trader, epoch = await house.trader(), epoch_of(house.clock.business())
-    closed = ClosedEpoch(trader.pseudonym, trader.address, epoch, bytes(32), (), 0, record_id=1, record_seq=1)
+    closed = ClosedEpoch(trader.pseudonym, trader.address, epoch, bytes(32), (), 0, 0, record_id=1, record_seq=1)
     async with house.session() as session:
         await add_epoch(session, closed)
     return await house.person(trader, "buy", "1")

@@ -152,6 +152,7 @@ def upgrade() -> None:
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("universe_id", sa.String(length=66), nullable=False),
         sa.Column("positions", sa.JSON(), nullable=False),
+        sa.Column("salt", sa.String(length=66), nullable=False),
         sa.Column("commitment", sa.String(length=66), nullable=False),
         sa.Column("record_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("record_seq", sa.BigInteger(), nullable=False),
@@ -254,12 +255,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_pins_kind"), ["kind"], unique=False)
         batch_op.create_index(batch_op.f("ix_pins_state"), ["state"], unique=False)
 
-    op.create_table(
-        "position_salts",
-        sa.Column("account", sa.String(length=43), nullable=False),
-        sa.Column("salt", sa.String(length=66), nullable=False),
-        sa.PrimaryKeyConstraint("account", name=op.f("pk_position_salts")),
-    )
     op.create_table(
         "failed_attestations",
         sa.Column("subject", sa.String(length=42), nullable=False),
@@ -522,7 +517,6 @@ def downgrade() -> None:
     op.drop_table("refused_epochs")
     op.drop_table("closed_days")
     op.drop_table("failed_attestations")
-    op.drop_table("position_salts")
     with op.batch_alter_table("pins", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_pins_state"))
         batch_op.drop_index(batch_op.f("ix_pins_kind"))

@@ -27,13 +27,14 @@ class AttestationState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClosedEpoch:
-    """An account's committed positions (1e-6, universe order) and its `epoch.closed` record."""
+    """An account's committed positions (1e-6, universe order), the salt, and the `epoch.closed` record."""
 
     account: str
     subject: str
     epoch: int
     universe_id: bytes
     positions: tuple[int, ...]
+    salt: int
     commitment: int
     record_id: int
     record_seq: int

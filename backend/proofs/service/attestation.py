@@ -224,19 +224,18 @@ class AttestationService:
             closed = await repository.closed_epoch_of(session, subject, epoch)
             if closed is None:
                 raise NotFound(f"epoch {epoch} is not closed for this wallet")
-            salt = await repository.salt_of(session, closed.account)
             anchor = await self._anchors.mined(session, anchor_index)
             await self._require_anchored(session, closed, anchor)
             published = await repository.publication(session, terms.universe_id, epoch)
         if published is None:
             raise Conflict(f"the returns of epoch {epoch} are not published")
-        if salt is None or closed.universe_id != terms.universe_id:
+        if closed.universe_id != terms.universe_id:
             raise Conflict("the epoch was closed over another universe than the policy's")
         on_chain = bytes(await self._chain.call(ORACLE, "returnsIdOf", terms.universe_id, epoch))
         if on_chain != published.returns_id:
             raise Tampered("the oracle holds another matrix", epoch=epoch, found=word(on_chain))
         binding = await self._binding(closed, policy_id, anchor)
-        positions = Positions(salt, closed.positions)
+        positions = Positions(closed.salt, closed.positions)
         return _Case(closed, positions, published, anchor, policy_id, terms, shape, binding)
 
     async def _require_anchored(self, session: AsyncSession, closed: ClosedEpoch, anchor: MinedAnchor) -> None:

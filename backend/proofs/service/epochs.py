@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.kernel.clock import close_of, day_of, epoch_of
-from backend.kernel.errors import Conflict, Unavailable
+from backend.kernel.errors import Conflict
 from backend.kernel.field import SCALAR_FIELD
 from backend.kernel.poseidon import position_commitment
 from backend.kernel.refusal import Refused
@@ -76,11 +76,15 @@ class EpochService:
         self._universe = tuple(universe)
         self._universe_id = universe_id(self._universe)
 
-    async def open_account_fields(self, session: AsyncSession, account: TradingAccount) -> Mapping[str, str | int]:
+    async def open_account_fields(self, account: TradingAccount) -> Mapping[str, str | int]:
         """Return what `account.opened` says beside its name: the wallet, the epoch and the empty portfolio."""
-        commitment = await self._commitment(session, account.pseudonym, (0,) * len(self._universe))
-        epoch = epoch_of(self._clock.business())
-        return {"subject": account.address, "epoch": epoch, "position_commitment": word(commitment)}
+        salt, commitment = await self._commitment((0,) * len(self._universe))
+        return {
+            "subject": account.address,
+            "epoch": epoch_of(self._clock.business()),
+            "position_commitment": word(commitment),
+            "position_salt": word(salt),
+        }
 
     async def close(self, session: AsyncSession, epoch: int) -> Closing:
         """Record every account's `epoch.closed`, once; an account with holdings outside the universe is refused.
@@ -136,11 +140,12 @@ class EpochService:
         positions = position_vector(self._universe, await self._holdings.at_close(session, account.id, moment))
         if isinstance(positions, list):
             return await self._refuse(session, account, epoch, positions)
-        commitment = await self._commitment(session, account.pseudonym, positions)
+        salt, commitment = await self._commitment(positions)
         fields = {
             "subject": account.address,
             "epoch": epoch,
             "position_commitment": word(commitment),
+            "position_salt": word(salt),
             "universe_id": word(self._universe_id),
         }
         recorded = await self._journal.record(
@@ -158,6 +163,7 @@ class EpochService:
             epoch=epoch,
             universe_id=self._universe_id,
             positions=positions,
+            salt=salt,
             commitment=commitment,
             record_id=recorded.record_id,
             record_seq=recorded.seq,
@@ -177,17 +183,7 @@ class EpochService:
             )
         return refused
 
-    async def _commitment(self, session: AsyncSession, account: str, positions: Sequence[int]) -> int:
-        salt = await _salt(session, account)
-        return await asyncio.to_thread(position_commitment, salt, self._universe_id, positions)
-
-
-async def _salt(session: AsyncSession, account: str) -> int:
-    known = await repository.salt_of(session, account)
-    if known is not None:
-        return known
-    await repository.keep_salt(session, account, secrets.randbelow(SCALAR_FIELD))
-    kept = await repository.salt_of(session, account)
-    if kept is None:
-        raise Unavailable("the account's salt was not kept")
-    return kept
+    async def _commitment(self, positions: Sequence[int]) -> tuple[int, int]:
+        # Commitments are public: with a salt for all epochs, equal ones would show that nothing was traded
+        salt = secrets.randbelow(SCALAR_FIELD)
+        return salt, await asyncio.to_thread(position_commitment, salt, self._universe_id, positions)

@@ -35,7 +35,7 @@ def wallet(name: str) -> LocalAccount:
 
 async def zero_position(_session: AsyncSession, account: Account) -> Mapping[str, Any]:
     """Return what account.opened holds beside the usual."""
-    return {"subject": account.address, "epoch": 16953, "position_commitment": "0x00"}
+    return {"subject": account.address, "epoch": 16953, "position_commitment": "0x00", "position_salt": "0x00"}
 
 
 @dataclass(slots=True)

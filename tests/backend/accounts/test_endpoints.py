@@ -35,7 +35,7 @@ async def test_a_first_sign_in_opens_an_account_and_records_it(site: Site) -> No
     assert (me["address"], me["roles"], len(me["pseudonym"])) == (TRADER.address.lower(), ["trader"], 43)
     assert site.journal.events() == ["account.opened", "login"]
     assert {record.account for record in site.journal.records} == {me["pseudonym"]}
-    assert set(site.journal.records[0].fields) == {"subject", "epoch", "position_commitment"}
+    assert set(site.journal.records[0].fields) == {"subject", "epoch", "position_commitment", "position_salt"}
 
 
 async def test_a_second_sign_in_finds_the_same_account(site: Site) -> None:

@@ -116,8 +116,8 @@ class Whole:
     def _services(self) -> dict[type, object]:
         database, journal, clock, chain = self.database, self.journal, self.clock, self.chain
 
-        async def open_account(session: AsyncSession, account: Any) -> Mapping[str, str | int]:
-            return await epochs.open_account_fields(session, account)
+        async def open_account(_session: AsyncSession, account: Any) -> Mapping[str, str | int]:
+            return await epochs.open_account_fields(account)
 
         accounts = Accounts(self.settings, clock, journal, MemoryLimiter(), access_tokens(self.settings), open_account)
         epochs = EpochService(journal, clock, accounts, self.execution, MARKET_DATA.universe())

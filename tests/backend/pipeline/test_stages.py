@@ -49,7 +49,7 @@ async def test_nothing_is_traded_on_a_day_whose_positions_are_committed_to(house
     trader, other = await house.trader(1), await house.trader(2)
     epoch = epoch_of(house.clock.business())
     async with house.session() as session:
-        closed = ClosedEpoch(trader.pseudonym, trader.address, epoch, bytes(32), (), 0, record_id=1, record_seq=1)
+        closed = ClosedEpoch(trader.pseudonym, trader.address, epoch, bytes(32), (), 0, 0, record_id=1, record_seq=1)
         await add_epoch(session, closed)
     outcome = await house.person(trader, "buy", "1")
     assert outcome.refused is not None

@@ -254,8 +254,8 @@ def closed_of(epoch: int) -> list[Base]:
     """Return what is kept of a closed epoch."""
     return [
         EpochRow(
-            account=TRADER, subject=WALLET, epoch=epoch, universe_id="", positions=[1], commitment="", record_id=epoch,
-            record_seq=1,
+            account=TRADER, subject=WALLET, epoch=epoch, universe_id="", positions=[1], salt="0x1", commitment="",
+            record_id=epoch, record_seq=1,
         ),
         FailureRow(subject=WALLET, epoch=epoch, policy_id="", reason="unavailable", failed_at=LONG_AGO),
         RefusedEpochRow(account=TRADER, epoch=epoch, reason="holdings cannot be attested: ZZZ"),
@@ -277,7 +277,7 @@ FORGOTTEN = {
 }
 # Why each of them stays is written down in docs/decisions/0013.
 STAYING = {
-    *("accounts", "anchor_requests", "audit_accounts", "audit_state", "cash", "position_salts", "positions"),
+    *("accounts", "anchor_requests", "audit_accounts", "audit_state", "cash", "positions"),
     "risk_accounts",
 }
 SAYS_WHO = re.compile("account|subject|address|pseudonym|wallet|actor|payload|response|decision|family|json")
