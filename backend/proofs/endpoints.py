@@ -73,9 +73,10 @@ async def start_attestation(
     body: AttestIn, queue: Queue, attestations: Attestations, caller: SignedIn, session: Transaction
 ) -> StartedOut:
     """Start proving that a wallet's committed positions keep a policy's limits."""
-    if body.subject.lower() != caller.address and Role.OPERATOR not in caller.roles:
+    own = body.subject.lower() == caller.address
+    if not own and Role.OPERATOR not in caller.roles:
         raise Forbidden("only the wallet's owner or an operator may ask for this")
-    payload = {"subject": body.subject.lower(), "epoch": body.epoch}
+    payload = {"subject": body.subject.lower(), "epoch": body.epoch, "own": own}
     optional = {"policy_id": body.policy_id, "anchor_index": body.anchor_index}
     named = {name: value for name, value in optional.items() if value is not None}
     job_id = await queue.enqueue(session, ATTEST_JOB, payload | named, account_id=caller.account_id)

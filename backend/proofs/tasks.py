@@ -48,20 +48,23 @@ async def attest(attestations: AttestationService, context: JobContext) -> dict[
         raise
     finally:
         await asyncio.gather(*reports, return_exceptions=True)
-    return outcome(made, attestations.constraints)
+    return outcome(made, attestations.constraints, own=payload.get("own") is True)
 
 
-def outcome(made: Attestation, constraints: int) -> dict[str, Any]:
-    """Return a job's result, for the owner's eyes: VaR and expected shortfall themselves are in it."""
+def outcome(made: Attestation, constraints: int, *, own: bool) -> dict[str, Any]:
+    """Return a job's result; VaR and expected shortfall themselves only where the wallet is the asker's own."""
     shown: dict[str, Any] = {
         "outcome": "attested" if made.state is AttestationState.ATTESTED else "breach",
         "subject": made.subject,
         "epoch": made.epoch,
-        "value": decimal_string(made.var),
         "limit": decimal_string(made.limit),
     }
-    if made.es is not None and made.es_limit is not None:
-        shown |= {"es": decimal_string(made.es), "es_limit": decimal_string(made.es_limit)}
+    if made.es_limit is not None:
+        shown["es_limit"] = decimal_string(made.es_limit)
+    if own:
+        shown["value"] = decimal_string(made.var)
+        if made.es is not None:
+            shown["es"] = decimal_string(made.es)
     if made.broken:
         shown["broken"] = list(made.broken)
     if made.claim is None:

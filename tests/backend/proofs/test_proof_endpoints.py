@@ -132,6 +132,17 @@ async def test_a_breach_is_shown_as_such_without_the_value(site: Site) -> None:
     assert "33" not in str(shown)
 
 
+@pytest.mark.parametrize("shares", [10, 11], ids=["attested", "breach"])
+async def test_an_operator_learns_what_became_of_anothers_claim_and_no_figure(site: Site, shares: int) -> None:
+    await site.world.prepare(shares)
+    theirs = (await site.attest(OPERATOR)).result
+    own = (await site.attest(TRADER)).result
+    assert theirs is not None
+    assert own is not None
+    assert own == theirs | {"value": str(3 * shares), "es": str(3 * shares)}
+    assert not {"value", "es"} & set(theirs)
+
+
 async def test_the_chain_shows_every_closed_epoch_with_its_gaps_breaches_and_failures(site: Site) -> None:
     world = site.world
     for later, shares in enumerate((1, 1, 11, 1, 1)):
