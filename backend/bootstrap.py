@@ -430,7 +430,7 @@ def deployment_plan(settings: Settings, voters: Sequence[str]) -> Mapping[str, o
         "voters": list(voters),
         "log": {"origin": settings.origin, "public_key": signer.log_public_key().hex()},
         "universe": {"instruments": list(make_market_data(settings).universe()), "window": WINDOW},
-        "verifiers": {VERIFIER: {"key": key.verifying_key.hex(), "insecure": key.insecure}},
+        "verifiers": {VERIFIER: {"circuit": key.circuit, "key": key.verifying_key.hex(), "insecure": key.insecure}},
         "var_policies": [
             {
                 "policy_id": var_policy_id(settings).hex(),

@@ -80,9 +80,10 @@ class Universe:
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """A verifying key (EIP-197 order) by the name its verifier is deployed under."""
+    """A verifying key (EIP-197 order), the circuit that its record names, and the verifier's own name."""
 
     name: str
+    circuit: str
     key: bytes
     insecure: bool
 
@@ -184,6 +185,7 @@ class Plan:
         """Raise PlanRefused where a key is public or a verifying key proves anything."""
         for verifier in self.verifiers:
             refuse_forgeable(verifier)
+            refuse_misnamed(verifier)
         self._refuse_misfits()
         if len(set(self.voters)) < len(self.voters):
             raise PlanRefused("a voter is named twice: each has one share")
@@ -195,8 +197,7 @@ class Plan:
         insecure = sorted(verifier.name for verifier in self.verifiers if verifier.insecure)
         if insecure:
             raise PlanRefused(f"INSECURE verifying keys are refused on chain {chain_id}: {', '.join(insecure)}")
-        tests = {circuits()[name].verifier for name in SMALL_CIRCUITS}
-        small = sorted(verifier.name for verifier in self.verifiers if verifier.name in tests)
+        small = sorted(verifier.name for verifier in self.verifiers if verifier.circuit in SMALL_CIRCUITS)
         if small:
             raise PlanRefused(f"verifiers of test circuits are refused on chain {chain_id}: {', '.join(small)}")
         if not self.voters:
@@ -239,6 +240,15 @@ def refuse_forgeable(verifier: Verifier) -> None:
         raise PlanRefused(f"the verifying key of {verifier.name} has no second phase: anything could be proved")
 
 
+def refuse_misnamed(verifier: Verifier) -> None:
+    """Raise PlanRefused for a key under the name of another circuit's verifier: a key does not show its circuit."""
+    shape = circuits().get(verifier.circuit)
+    if shape is None:
+        raise PlanRefused(f"the verifying key of {verifier.name} is of no circuit that is known: {verifier.circuit}")
+    if shape.verifier != verifier.name:
+        raise PlanRefused(f"{verifier.circuit} is verified by {shape.verifier}, not by {verifier.name}")
+
+
 def refuse_foreign(out: Path) -> None:
     """Raise PlanRefused for a folder that holds more than a deployment: writing replaces it as a whole."""
     if out.exists() and (not out.is_dir() or any(path.suffix != ".json" or path.is_dir() for path in out.iterdir())):
@@ -264,7 +274,7 @@ def _verifier(name: str, given: Mapping[str, Any]) -> Verifier:
         raise PlanRefused(f"a verifier is called VarVerifier and more letters or digits, not {name!r}")
     if not isinstance(given["insecure"], bool):
         raise PlanRefused(f"whether the verifying key of {name} is insecure is true or false")
-    return Verifier(name, _bytes(given["key"]), given["insecure"])
+    return Verifier(name, given["circuit"], _bytes(given["key"]), given["insecure"])
 
 
 def _var_policy(given: Mapping[str, Any]) -> VarPolicy:

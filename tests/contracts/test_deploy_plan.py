@@ -16,6 +16,7 @@ from scripts.deploy._plan import (
     ROLES,
     Plan,
     PlanRefused,
+    circuits,
     refuse_foreign,
     shapes,
 )
@@ -33,12 +34,12 @@ def plan(**changes: Any) -> str:
     return json.dumps({"roles": roles, "voters": [VOTER], "out": "deployments/test"} | changes)
 
 
-def key(**parts: bytes) -> dict[str, Any]:
-    """Return a verifier with a key whose gamma and delta are the given ones."""
+def key(circuit: str = "var_16_90", **parts: bytes) -> dict[str, Any]:
+    """Return a circuit's verifier with a key whose gamma and delta are the given ones."""
     body = bytearray(i * 7 % 251 for i in range(448 + 256))
     body[GAMMA] = parts.get("gamma", b"\x01" * 128)
     body[DELTA] = parts.get("delta", b"\x02" * 128)
-    return {"key": "0x" + body.hex(), "insecure": False}
+    return {"circuit": circuit, "key": "0x" + body.hex(), "insecure": False}
 
 
 @pytest.mark.parametrize("chain_id", [31337, LOCAL])
@@ -120,7 +121,8 @@ def policies(instruments: int = 16, window: int = 90, verifier: str = "VarVerifi
     policy = {"policy_id": "0x" + "01" * 32, "limit": 1, "circuit_hash": "0x" + "02" * 32, "verifier": verifier}
     tickers = [f"T{number}" for number in range(instruments)]
     universe = {"instruments": tickers, "window": window}
-    return plan(verifiers={verifier: key()}, universe=universe, var_policies=[policy | changes])
+    circuit = next((name for name, shape in circuits().items() if shape.verifier == verifier), "var_16_90")
+    return plan(verifiers={verifier: key(circuit)}, universe=universe, var_policies=[policy | changes])
 
 
 def test_a_policy_has_the_shape_of_its_verifiers_circuit() -> None:
@@ -131,9 +133,10 @@ def test_a_policy_has_the_shape_of_its_verifiers_circuit() -> None:
     for misfit in (policies(instruments=12), policies(window=30)):
         with pytest.raises(PlanRefused, match=r"proves \(N, W\) = \(16, 90\)"):
             Plan.from_json(misfit).refuse_unsafe(LOCAL, DEPLOYER)
+    unknown = json.loads(policies(verifier="VarVerifier8x90")) | {"verifiers": {}}
     with pytest.raises(PlanRefused, match="no circuit belongs to the verifier VarVerifier8x90"):
-        Plan.from_json(policies(verifier="VarVerifier8x90")).refuse_unsafe(LOCAL, DEPLOYER)
-    keyless = json.loads(policies()) | {"verifiers": {"VarVerifier16x90Es": key()}}
+        Plan.from_json(json.dumps(unknown)).refuse_unsafe(LOCAL, DEPLOYER)
+    keyless = json.loads(policies()) | {"verifiers": {"VarVerifier16x90Es": key("var_16_90_es")}}
     with pytest.raises(PlanRefused, match="no verifying key of the verifier VarVerifier16x90"):
         Plan.from_json(json.dumps(keyless)).refuse_unsafe(LOCAL, DEPLOYER)
 
@@ -167,10 +170,22 @@ def test_every_circuit_is_known_by_its_verifiers_name() -> None:
 
 
 def test_the_verifier_of_a_test_circuit_stays_on_local_chains() -> None:
-    small = Plan.from_json(plan(verifiers={"VarVerifier4x8Es": key()}))
+    small = Plan.from_json(plan(verifiers={"VarVerifier4x8Es": key("var_4_8_es")}))
     small.refuse_unsafe(LOCAL, DEPLOYER)
     with pytest.raises(PlanRefused, match="verifiers of test circuits are refused on chain 10: VarVerifier4x8Es"):
         small.refuse_unsafe(MAINNET, DEPLOYER)
+
+
+@pytest.mark.parametrize("chain_id", [LOCAL, MAINNET])
+def test_a_key_under_the_name_of_another_circuits_verifier_is_refused(chain_id: int) -> None:
+    for circuit in ("var_4_8_es", "var_16_90", "var_64_90_es"):
+        misnamed = Plan.from_json(plan(verifiers={"VarVerifier16x90Es": key(circuit)}))
+        with pytest.raises(PlanRefused, match=f"{circuit} is verified by VarVerifier.*, not by VarVerifier16x90Es"):
+            misnamed.refuse_unsafe(chain_id, DEPLOYER)
+    strange = Plan.from_json(plan(verifiers={"VarVerifier16x90Es": key("var_inside_16_90")}))
+    with pytest.raises(PlanRefused, match="of no circuit that is known: var_inside_16_90"):
+        strange.refuse_unsafe(chain_id, DEPLOYER)
+    Plan.from_json(plan(verifiers={"VarVerifier16x90Es": key("var_16_90_es")})).refuse_unsafe(chain_id, DEPLOYER)
 
 
 def test_a_platform_that_nobody_could_govern_stays_on_local_chains() -> None:
@@ -197,8 +212,9 @@ def test_a_voter_named_twice_is_refused(chain_id: int) -> None:
         (plan(voters=["0x" + "00" * 20]), "zero address"),
         (plan(log={"origin": "a", "public_key": "0x00"}), "expected 32 bytes"),
         (plan(max_notional_usd="a lot"), "malformed"),
-        (plan(verifiers={"VarVerifier": {"key": "0x00"}}), "lacks 'insecure'"),
+        (plan(verifiers={"VarVerifier": {"circuit": "a", "key": "0x00"}}), "lacks 'insecure'"),
         (plan(verifiers={"VarVerifier": key() | {"insecure": 0}}), "true or false"),
+        (plan(verifiers={"VarVerifier16x90": {"key": "0x00", "insecure": False}}), "lacks 'circuit'"),
         (plan(verifiers={"AuditAnchor": key()}), "not 'AuditAnchor'"),
         (plan(verifiers={"VarVerifier/../../x": key()}), "a verifier is called VarVerifier"),
     ],

@@ -166,7 +166,13 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
                 folder,
                 log={"origin": ORIGIN, "public_key": "0x" + LOG_KEY.hex()},
                 universe={"instruments": TICKERS, "window": 90},
-                verifiers={"VarVerifier16x90Es": {"key": "0x" + VERIFYING_KEY.hex(), "insecure": True}},
+                verifiers={
+                    "VarVerifier16x90Es": {
+                        "circuit": "var_16_90_es",
+                        "key": "0x" + VERIFYING_KEY.hex(),
+                        "insecure": True,
+                    }
+                },
                 var_policies=[policy],
             )
         )
