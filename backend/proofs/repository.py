@@ -111,6 +111,19 @@ async def add_publication(session: AsyncSession, published: Publication) -> bool
     return await session.scalar(insert) is not None
 
 
+async def note_published(session: AsyncSession, published: Publication) -> None:
+    """Note in which transaction a matrix that the chain had lost was published again; nobody stood by it there yet."""
+    await session.execute(
+        update(PublicationRow)
+        .where(
+            PublicationRow.universe_id == word(published.matrix.universe_id),
+            PublicationRow.epoch == published.matrix.epoch,
+        )
+        .values(tx_hash=published.tx_hash, second="")
+        .execution_options(synchronize_session=False)
+    )
+
+
 async def newest_publication(session: AsyncSession, universe_id: bytes) -> int | None:
     """Return the newest epoch whose matrix was published."""
     query = select(func.max(PublicationRow.epoch)).where(PublicationRow.universe_id == word(universe_id))
@@ -184,6 +197,33 @@ async def add_attestation(session: AsyncSession, made: Attestation, now: datetim
     }
     insert = insert_once(session, AttestationRow).values(**values).returning(AttestationRow.id)
     return await session.scalar(insert) is not None
+
+
+async def attested_after(session: AsyncSession, subject: str, epoch: int, policy_id: bytes) -> int | None:
+    """Return the newest epoch after one that a wallet's chain holds an attestation of."""
+    query = select(func.max(AttestationRow.epoch)).where(
+        AttestationRow.subject == subject,
+        AttestationRow.epoch > epoch,
+        AttestationRow.policy_id == word(policy_id),
+        AttestationRow.state == AttestationState.ATTESTED,
+    )
+    return await session.scalar(query)
+
+
+async def withdraw_attestation(session: AsyncSession, made: Attestation, now: datetime) -> None:
+    """Note that the chain lost an attestation: only its proof is left."""
+    await session.execute(
+        update(AttestationRow)
+        .where(
+            AttestationRow.subject == made.subject,
+            AttestationRow.epoch == made.epoch,
+            AttestationRow.policy_id == word(made.policy_id),
+            AttestationRow.state == AttestationState.ATTESTED,
+            AttestationRow.tx_hash == made.tx_hash,
+        )
+        .values(state=AttestationState.PROVED.value, tx_hash=None, gas_used=None, changed_at=now)
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def drop_proved(session: AsyncSession, subject: str, epoch: int, policy_id: bytes) -> None:

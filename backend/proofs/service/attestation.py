@@ -1,14 +1,14 @@
 """Prove that committed positions keep a policy's limit, and have the chain say so."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.audit.types import StoredRecord
 from backend.kernel.canonical import canonical_json, decimal_string
 from backend.kernel.errors import Conflict, NotFound, Tampered, Unavailable
 from backend.kit.db import Database
@@ -33,59 +33,18 @@ from backend.proofs.engine.kept import (
     word,
 )
 from backend.proofs.engine.returns import unpack_returns
+from backend.proofs.service.anchored import Anchors, MinedAnchor, RecordChain
 from backend.proofs.service.returns import Pinner
 from backend.proofs.types import Binding, Breach, CircuitShape, Claim, Limits, Positions
 from backend.risk.engine.var import attestable_es_units, attestable_var_units, pnl_units, usd
+
+log = structlog.get_logger(__name__)
 
 ATTEST_JOB = "proofs.attest"
 ATTESTOR = "VarAttestor"
 ORACLE = "ReturnsOracle"
 ZERO_WORD = bytes(32)
 PROOF_WORDS = 8
-
-
-class RecordChain(Protocol):
-    """Reads an account's records in the log."""
-
-    async def chain(self, session: AsyncSession, account: str, first_seq: int, size: int) -> Sequence[StoredRecord]:
-        """Return the records from a seq on that are among the log's first `size` entries."""
-        ...
-
-
-class TreeHead(Protocol):
-    """A tree that was anchored."""
-
-    @property
-    def size(self) -> int:
-        """Its number of entries."""
-        ...
-
-
-class MinedAnchor(Protocol):
-    """An anchor on chain."""
-
-    @property
-    def log_id(self) -> bytes:
-        """The log's id."""
-        ...
-
-    @property
-    def index(self) -> int:
-        """Its place among the log's anchors."""
-        ...
-
-    @property
-    def head(self) -> TreeHead:
-        """What was anchored."""
-        ...
-
-
-class Anchors(Protocol):
-    """Knows the log's anchors."""
-
-    async def mined(self, session: AsyncSession, index: int | None = None) -> MinedAnchor:
-        """Return an anchor that is on chain, the newest unless an index is given; raise NotFound."""
-        ...
 
 
 OnBreach = Callable[[AsyncSession, Attestation], Awaitable[None]]
@@ -157,6 +116,8 @@ class AttestationService:
         """
         subject, policy_id = subject.lower(), policy_id or self.policy_id
         known = await self._kept(subject, epoch, policy_id)
+        if known is not None and known.state is AttestationState.ATTESTED and not await self._stands(known):
+            known = await self._withdrawn(known)
         if known is not None and known.state is not AttestationState.PROVED:
             return known
         progress("gathering")
@@ -232,11 +193,22 @@ class AttestationService:
         if closed.universe_id != terms.universe_id:
             raise Conflict("the epoch was closed over another universe than the policy's")
         on_chain = bytes(await self._chain.call(ORACLE, "returnsIdOf", terms.universe_id, epoch))
+        if on_chain == ZERO_WORD:
+            raise Conflict(f"the returns of epoch {epoch} are not on chain any more: publish them again")
         if on_chain != published.returns_id:
             raise Tampered("the oracle holds another matrix", epoch=epoch, found=word(on_chain))
         binding = await self._binding(closed, policy_id, anchor)
         positions = Positions(closed.salt, closed.positions)
         return _Case(closed, positions, published, anchor, policy_id, terms, shape, binding)
+
+    async def _is_anchored(self, closed: ClosedEpoch, anchor_index: int) -> bool:
+        """Return whether an anchor that was good once still is: a reorganised chain may have lost it."""
+        async with self._database.reading() as session:
+            try:
+                await self._require_anchored(session, closed, await self._anchors.mined(session, anchor_index))
+            except (Conflict, NotFound):
+                return False
+        return True
 
     async def _require_anchored(self, session: AsyncSession, closed: ClosedEpoch, anchor: MinedAnchor) -> None:
         below = await self._records.chain(session, closed.account, closed.record_seq, anchor.head.size)
@@ -270,9 +242,29 @@ class AttestationService:
             raise Tampered("the contract computes another context")
         return binding
 
+    async def _stands(self, made: Attestation) -> bool:
+        return await self._id_at(made.subject, made.epoch, made.policy_id) != ZERO_WORD
+
+    async def _withdrawn(self, made: Attestation) -> Attestation:
+        """Take an attestation back that a reorganised chain lost; its proof is as good as before."""
+        log.warning("var.withdrawn", subject=made.subject, epoch=made.epoch, tx_hash=made.tx_hash)
+        async with self._database.transaction() as session:
+            await repository.withdraw_attestation(session, made, self._clock.wall())
+        return replace(made, state=AttestationState.PROVED, tx_hash=None, gas_used=None)
+
     async def _attested_id(self, case: _Case) -> bytes:
-        closed = case.closed
-        return bytes(await self._chain.call(ATTESTOR, "attestationAt", closed.subject, closed.epoch, case.policy_id))
+        return await self._id_at(case.closed.subject, case.closed.epoch, case.policy_id)
+
+    async def _id_at(self, subject: str, epoch: int, policy_id: bytes) -> bytes:
+        return bytes(await self._chain.call(ATTESTOR, "attestationAt", subject, epoch, policy_id))
+
+    async def _require_not_overtaken(self, case: _Case) -> None:
+        subject, epoch = case.closed.subject, case.closed.epoch
+        async with self._database.reading() as session:
+            later = await repository.attested_after(session, subject, epoch, case.policy_id)
+        # The contract takes epochs in rising order only: a proof would be made for nothing.
+        if later is not None and await self._id_at(subject, later, case.policy_id) != ZERO_WORD:
+            raise Conflict(f"epoch {later} is attested already: none before it can be any more")
 
     async def _require_unattested(self, case: _Case) -> None:
         if await self._attested_id(case) != ZERO_WORD:
@@ -286,7 +278,8 @@ class AttestationService:
         if await self._attested_id(case) != ZERO_WORD:
             return await self._found(proved, case)
         claim = _claim_of(proved)
-        if claim.previous == case.binding.previous and anchor_index in {None, claim.anchor_index}:
+        good = claim.previous == case.binding.previous and anchor_index in {None, claim.anchor_index}
+        if good and await self._is_anchored(case.closed, claim.anchor_index):
             return await self._send(proved, case)
         async with self._database.transaction() as session:
             await repository.drop_proved(session, proved.subject, proved.epoch, proved.policy_id)
@@ -299,6 +292,7 @@ class AttestationService:
         )
         if isinstance(claim, Breach):
             return await self._breached(case, claim)
+        await self._require_not_overtaken(case)
         if claim.statement.commitment != case.closed.commitment:
             raise Tampered("salt and positions do not make the recorded commitment", account=case.closed.account)
         proof = await self._prover.prove(self._circuit, claim.inputs, claim.public_inputs, progress)

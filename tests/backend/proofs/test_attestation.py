@@ -14,7 +14,7 @@ from backend.kit.db import Database
 from backend.ports.signer import KeyRole
 from backend.proofs import repository
 from backend.proofs.engine.claim import holds
-from backend.proofs.engine.kept import AttestationState, word
+from backend.proofs.engine.kept import AttestationState, Publication, word
 from backend.proofs.types import Binding, Limits, Statement
 from tests.backend.proofs.world import (
     EPOCH,
@@ -335,6 +335,64 @@ async def test_a_proof_that_another_attestation_overtook_is_made_again(world: Wo
     assert made.claim is not None
     assert made.claim.previous == b"\x05" * 32
     assert len(world.prover.proved) == 2
+
+
+async def test_an_epoch_that_a_later_one_overtook_is_refused_before_anything_is_proved(world: World) -> None:
+    await world.prepare()
+    await world.prepare(later=1)
+    await world.attestations.attest(OWNER.address, EPOCH + 1, world.stages.append)
+    for _ in range(2):
+        with pytest.raises(Conflict, match=f"epoch {EPOCH + 1} is attested already"):
+            await world.attest()
+    assert (len(world.prover.proved), sends(world.chain, "attest")) == (1, 1)
+
+
+async def test_a_breach_is_found_in_an_epoch_that_a_later_one_overtook(world: World) -> None:
+    await world.prepare(shares=11)
+    await world.prepare(later=1)
+    await world.attestations.attest(OWNER.address, EPOCH + 1, world.stages.append)
+    assert (await world.attest()).state is AttestationState.BREACHED
+
+
+@pytest.mark.parametrize("shares", [10, -1_000])
+async def test_an_attestation_that_the_chain_lost_is_sent_again_with_the_same_proof(world: World, shares: int) -> None:
+    await world.prepare(shares)
+    first = await world.attest()
+    world.contracts.attested.clear()
+    world.contracts.latest.clear()
+    again = await world.attest()
+    assert again == replace(first, tx_hash=tx_of(world.chain))
+    assert again.tx_hash != first.tx_hash
+    assert (len(world.prover.proved), sends(world.chain, "attest")) == (1, 2)
+    assert [event for event, _ in await world.events()].count("var.attested") == 2
+
+
+async def test_a_kept_proof_whose_anchor_the_chain_lost_is_made_again_with_one_that_stands(world: World) -> None:
+    await world.prepare()
+    await world.anchor()
+    honest = world.chain.answers["VarAttestor", "attest"]
+    world.chain.answer("VarAttestor", "attest", _unavailable)
+    with pytest.raises(Unavailable):
+        await world.attest()
+    world.anchors.sizes.pop()
+    world.chain.answer("VarAttestor", "attest", honest)
+    made = await world.attest()
+    assert made.claim is not None
+    assert (made.claim.anchor_index, len(world.prover.proved)) == (0, 2)
+
+
+async def test_returns_that_the_chain_lost_are_no_tampering_and_are_published_again(world: World) -> None:
+    await world.prepare()
+    world.contracts.matrices.clear()
+    with pytest.raises(Conflict, match="not on chain"):
+        await world.attest()
+    async with world.database.transaction() as session:
+        again = await world.returns.publish(session, world.market.days()[20])
+    assert isinstance(again, Publication)
+    assert again.tx_hash == tx_of(world.chain)
+    async with world.database.reading() as session:
+        assert await repository.publication(session, again.matrix.universe_id, EPOCH) == again
+    assert (await world.attest()).state is AttestationState.ATTESTED
 
 
 async def test_an_attestation_on_chain_that_is_not_ours_is_never_taken_for_ours(world: World) -> None:

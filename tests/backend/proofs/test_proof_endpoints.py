@@ -139,7 +139,7 @@ async def test_an_operator_learns_what_became_of_anothers_claim_and_no_figure(si
     own = (await site.attest(TRADER)).result
     assert theirs is not None
     assert own is not None
-    assert own == theirs | {"value": str(3 * shares), "es": str(3 * shares)}
+    assert own == {**theirs, "value": str(3 * shares), "es": str(3 * shares)}
     assert not {"value", "es"} & set(theirs)
 
 
