@@ -39,12 +39,14 @@ interface IReturnsOracle {
     error PriceOutOfRange(uint256 index, uint256 price);
 
     /// @notice Register a universe; `universeId` must be keccak256(abi.encode(instruments)). Owner only.
+    /// @dev Once, with one window: the same instruments over another window are registered in another order.
     function registerUniverse(bytes32 universeId, bytes32[] calldata instruments, uint16 window) external;
 
     /// @notice Grant or take the publisher's role. Owner only.
     function setPublisher(address publisher, bool allowed) external;
 
     /// @notice Fix the matrix of (universeId, epoch) for ever. Publisher only.
+    /// @dev Any epoch, also one to come: what a publisher fixes wrongly stays, and only another universe leaves it behind.
     /// @return returnsId keccak256(abi.encode(universeId, epoch, prices, returns_))
     function publish(bytes32 universeId, uint64 epoch, uint256[] calldata prices, bytes calldata returns_)
         external

@@ -100,6 +100,8 @@ interface IVarAttestor {
     /// @notice Define a policy, once. Owner only.
     /// @dev The verifier's key fixes N, W, a/b and the bit widths; a key does not show them, so that the owner must take them
     /// from the circuit that `circuitHash` names: in a shorter window the circuit's k hides a larger share of days.
+    /// The verifier's code is the owner's choice as well: it is asked for its key here and never again, and code of another
+    /// kind (or behind a proxy) could show this key and accept anything. Readers verify the proof themselves.
     function definePolicy(bytes32 policyId, Policy calldata policy) external;
 
     /// @notice Name or remove an attester of a log. Owner only.
@@ -108,7 +110,9 @@ interface IVarAttestor {
     function setAttester(bytes32 logId, address attester, bool allowed) external;
 
     /// @notice Check a claim whole: role, anchor, matrix, fold and proof; store and chain it. The log's attesters only.
-    /// @dev The proof's statement, nine field elements: attestation id mod the field, position commitment, universe id
+    /// @dev That the commitment is that of the subject's record below the anchor is the attester's word here, and is shown by
+    /// an evidence pack. Returns that nobody countersigned are taken: see IReturnsOracle.isCountersigned.
+    /// The proof's statement, nine field elements: attestation id mod the field, position commitment, universe id
     /// (high and low 128 bits), limit, esLimit, r, z, e. Its public inputs: (z, y, x), x = keccak256 of the nine mod the
     /// field, y = sum_i statement[i] x^i.
     /// @param prices the published closing prices

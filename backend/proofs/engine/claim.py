@@ -68,7 +68,8 @@ def public_inputs(statement: Statement) -> tuple[int, int, int]:
 def holds(statement: Statement, binding: Binding, matrix: Matrix, limits: Limits) -> bool:
     """Return whether a statement is about this binding, matrix and limits, and its fold is right.
 
-    With a valid proof for `public_inputs(statement)` this is the whole verification.
+    With a valid proof for `public_inputs(statement)` this is the whole verification of a matrix that has the circuit's
+    (N, W): nothing here knows the circuit, whose k-1 days are a larger share of a shorter window.
     """
     values = statement.values()
     if any(not 0 <= value < SCALAR_FIELD for value in values):
