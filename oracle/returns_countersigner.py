@@ -11,6 +11,7 @@ import structlog
 
 from backend.kit.db import Database
 from backend.kit.logging import configure_logging
+from backend.ports.chain import Reverted
 from backend.proofs.service import CountersignService, Disputed
 from backend.settings import Settings
 from oracle.anchor_relay import stop_on_signals, until_stopped
@@ -28,16 +29,25 @@ async def countersign_all(
     async def countersign() -> None:
         async with database.reading() as session:
             waiting = await service.waiting(session)
+        refused: Reverted | None = None
         for epoch in waiting:
             if epoch in disputed or stop.is_set():
                 continue
-            async with database.transaction() as session:
-                outcome = await service.countersign(session, epoch)
+            try:
+                async with database.transaction() as session:
+                    outcome = await service.countersign(session, epoch)
+            except Reverted as no:
+                # The epochs after it must not wait for one that the contract does not take.
+                log.warning("returns.not_countersigned", epoch=epoch, reason=no.detail)
+                refused = no
+                continue
             if isinstance(outcome, Disputed):
                 disputed.add(epoch)
                 log.error("returns.disputed", epoch=epoch, reason=outcome.reason)
             elif outcome is not None:
                 log.info("returns.countersigned", epoch=epoch, tx_hash=outcome.tx_hash)
+        if refused is not None:
+            raise refused
 
     await repeat("countersign", countersign, stop, poll)
 

@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from celery import Celery, Task
+from sqlalchemy.exc import DBAPIError
 
+from backend.kernel.errors import RefiError
 from backend.kit.celery_jobs import REDRIVE_EVERY, RUN_JOB, VISIBILITY_TIMEOUT, CeleryJobs, celery_app
 from backend.kit.queue import WorkerRuntime, run_job
 
@@ -64,6 +66,13 @@ async def _redrive(runtime: Runtime, app: Celery) -> None:
 
 
 async def _chores(runtime: Runtime) -> None:
+    faults: list[RefiError | DBAPIError | OSError] = []
     async with runtime() as parts:
         for chore in parts.chores:
-            await chore()
+            try:
+                await chore()
+            except (RefiError, DBAPIError, OSError) as fault:
+                # The others' turn comes all the same.
+                faults.append(fault)
+    if faults:
+        raise faults[0]

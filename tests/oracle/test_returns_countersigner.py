@@ -251,3 +251,17 @@ async def test_the_process_signs_every_published_day_and_passes_over_a_lie(house
     await run_until(house, lambda: house.recorded("returns.countersigned") != [])
     assert await house.is_signed()
     assert len(house.recorded("returns.disputed")) == 1
+
+
+async def test_an_epoch_that_the_contract_takes_no_signature_for_does_not_hold_up_the_next(house: House) -> None:
+    own = house.honest
+    send = house.chain.send
+    await send(KeyRole.COUNTERSIGNER, "ReturnsOracle", "publish", *house.key, list(own.prices), own.packed)
+    async with house.database.transaction() as session:
+        await repository.add_publication(session, Publication(own, returns_id(own), "", ""))
+    house.day = next(DAYS)
+    house.clock.business_time, house.epoch = close_of(house.day), epoch_of(house.day)
+    house.key = (own.universe_id, house.epoch)
+    await house.publish()
+    await run_until(house, lambda: house.recorded("returns.countersigned") != [])
+    assert await house.is_signed()
