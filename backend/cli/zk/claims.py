@@ -10,7 +10,7 @@ from typing import Any
 
 from backend.cli.zk.circuits import Circuit
 from backend.cli.zk.examples import signals
-from backend.kernel.canonical import decode_bytes, parse_decimal
+from backend.kernel.canonical import decode_bytes, parse_decimal, require_shallow
 from backend.kernel.errors import Invalid
 from backend.kernel.field import SCALAR_FIELD
 from backend.kernel.fixed import PNL_DECIMALS, PRICE_DECIMALS, QUANTITY_DECIMALS, to_units
@@ -23,6 +23,9 @@ READY = {"inputs", "public_inputs"}
 PLAIN = {"positions", "salt", "binding", "limits"}
 BINDING = ("chain_id", "attestor", "subject", "policy_id", "previous", "log_id", "anchor_index")
 RETURNS = {"universe", "epoch", "prices", "returns", "v"}
+FILE_BYTES = 16 << 20
+EPOCH_BITS, PRICE_BITS, ANCHOR_BITS = 64, 32, 64
+DIGITS = 78
 STATEMENT = ("attestation", "commitment", "universe_hi", "universe_lo", "limit", "es_limit", "r", "z", "e")
 
 
@@ -45,10 +48,7 @@ def read_claim(path: Path, returns: Path | None, circuit: Circuit) -> Ready | Br
             f"{path.name}: a claim holds {', '.join(sorted(PLAIN))}, or {' and '.join(sorted(READY))}; "
             f"{', '.join(lacking)} is missing"
         )
-    market = returns or (path.parent / str(given["returns"]) if "returns" in given else None)
-    if market is None:
-        raise Invalid(f"{path.name} names no returns file: add --returns FILE")
-    universe, matrix = read_returns(market)
+    universe, matrix = read_returns(returns or _named_beside(path, given.get("returns")))
     held = _positions(given, universe, path.name)
     limits, binding = _limits(given["limits"], circuit, path.name), _binding(given["binding"], matrix.epoch, path.name)
     claim = build_claim(binding, held, matrix, limits, circuit.shape)
@@ -67,19 +67,33 @@ def read_returns(path: Path) -> tuple[tuple[str, ...], Matrix]:
     given = read_object(path)
     if set(given) != RETURNS:
         raise Invalid(f"{path.name} is no returns file: it holds {', '.join(sorted(RETURNS))} and nothing else")
+    universe, prices, packed = given["universe"], given["prices"], given["returns"]
+    if not _is_of(str, universe) or not _is_of(str, prices) or not isinstance(packed, str) or given["v"] != 1:
+        raise Invalid(f"{path.name} is no returns file: universe and prices are lists of text, returns is text, v is 1")
+    epoch = given["epoch"]
+    if type(epoch) is not int or not 0 <= epoch < 1 << EPOCH_BITS:
+        raise Invalid(f"{path.name} is no returns file: epoch is an integer below 2^{EPOCH_BITS}")
     try:
-        universe = tuple(str(ticker) for ticker in given["universe"])
-        prices = tuple(to_units(parse_decimal(price), PRICE_DECIMALS) for price in given["prices"])
-        return universe, Matrix(universe_id(universe), int(given["epoch"]), prices, decode_bytes(given["returns"]))
-    except (TypeError, ValueError, AttributeError) as error:
+        units = tuple(to_units(parse_decimal(price), PRICE_DECIMALS) for price in prices)
+        matrix = Matrix(universe_id(universe), epoch, units, decode_bytes(packed))
+    except (Invalid, ValueError) as error:
         raise Invalid(f"{path.name} is no returns file: {error}") from error
+    if len(units) != len(universe) or not all(0 <= unit < 1 << PRICE_BITS for unit in units):
+        raise Invalid(f"{path.name} is no returns file: a price an instrument, each below 2^{PRICE_BITS} x 0.0001 USD")
+    return tuple(universe), matrix
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file."""
+    """Return the JSON object in a file, which may be a stranger's."""
+    with path.open("rb") as file:
+        content = file.read(FILE_BYTES + 1)
+    if len(content) > FILE_BYTES:
+        raise Invalid(f"{path.name} is larger than {FILE_BYTES >> 20} MiB")
     try:
-        given = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+        text = content.decode()
+        require_shallow(text)
+        given = json.loads(text)
+    except (Invalid, ValueError) as error:
         raise Invalid(f"{path.name} is not JSON: {error}") from error
     if not isinstance(given, dict):
         raise Invalid(f"{path.name} holds no JSON object")
@@ -89,11 +103,15 @@ def read_object(path: Path) -> dict[str, Any]:
 def element(value: object, where: str) -> int:
     """Return a number below the field order, given as a JSON integer, decimal or 0x-hex text."""
     number = value if isinstance(value, int) and not isinstance(value, bool) else None
-    if isinstance(value, str) and re.fullmatch(r"0x[0-9a-fA-F]+|[0-9]+", value):
+    if isinstance(value, str) and re.fullmatch(rf"0x[0-9a-fA-F]{{1,64}}|[0-9]{{1,{DIGITS}}}", value):
         number = int(value, 16 if value.startswith("0x") else 10)
     if number is None or not 0 <= number < SCALAR_FIELD:
-        raise Invalid(f"{where} is no field element: an integer below 2^254 as a decimal or 0x-hex text")
+        raise Invalid(f"{where} is no field element: an integer below {SCALAR_FIELD} as a decimal or 0x-hex text")
     return number
+
+
+def _is_of(kind: type, value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(part, kind) for part in value)
 
 
 def _ready(given: Mapping[str, Any], name: str) -> Ready:
@@ -105,6 +123,12 @@ def _ready(given: Mapping[str, Any], name: str) -> Ready:
     return Ready({"inputs": asked, "public_inputs": shown}, None)
 
 
+def _named_beside(path: Path, name: object) -> Path:
+    if not isinstance(name, str) or not name.isprintable() or not name:
+        raise Invalid(f"{path.name} names no returns file: add --returns FILE")
+    return path.parent / name
+
+
 def _nested(value: object, where: str) -> str | list[Any]:
     if isinstance(value, list):
         return [_nested(part, f"{where}[{place}]") for place, part in enumerate(value)]
@@ -114,8 +138,7 @@ def _nested(value: object, where: str) -> str | list[Any]:
 def _positions(given: Mapping[str, Any], universe: Sequence[str], name: str) -> Positions:
     positions = _object(given["positions"], f"{name}: positions")
     holdings = {
-        str(ticker): to_units(_decimal(shares, f"{name}: positions.{ticker}"), QUANTITY_DECIMALS)
-        for ticker, shares in positions.items()
+        ticker: _units(shares, QUANTITY_DECIMALS, f"{name}: positions.{ticker}") for ticker, shares in positions.items()
     }
     quantities = position_vector(universe, holdings)
     if isinstance(quantities, list):
@@ -131,7 +154,11 @@ def _limits(given: object, circuit: Circuit, name: str) -> Limits:
     allowed = {"var_usd", "es_usd"} if circuit.shape.expected_shortfall else {"var_usd"}
     if set(limits) != allowed:
         raise Invalid(f"{name}: the limits of {circuit.name} are {' and '.join(sorted(allowed, reverse=True))}")
-    units = {key: to_units(_decimal(value, f"{name}: limits.{key}"), PNL_DECIMALS) for key, value in limits.items()}
+    units = {key: _units(value, PNL_DECIMALS, f"{name}: limits.{key}") for key, value in limits.items()}
+    above = 1 << circuit.shape.limit_bits
+    for key, value in units.items():
+        if not 0 <= value < above:
+            raise Invalid(f"{name}: limits.{key} is not between 0 and {above // 10**PNL_DECIMALS:,} USD")
     return Limits(units["var_usd"], units.get("es_usd", 0))
 
 
@@ -140,6 +167,9 @@ def _binding(given: object, epoch: int, name: str) -> Binding:
     if set(binding) != set(BINDING):
         raise Invalid(f"{name}: a binding holds {', '.join(BINDING)}; the epoch is the returns file's")
     where = f"{name}: binding."
+    anchor_index = element(binding["anchor_index"], where + "anchor_index")
+    if anchor_index >= 1 << ANCHOR_BITS:
+        raise Invalid(f"{where}anchor_index is not below 2^{ANCHOR_BITS}")
     return Binding(
         chain_id=element(binding["chain_id"], where + "chain_id"),
         attestor=_bytes(binding["attestor"], 20, where + "attestor"),
@@ -148,7 +178,7 @@ def _binding(given: object, epoch: int, name: str) -> Binding:
         policy_id=_bytes(binding["policy_id"], 32, where + "policy_id"),
         previous=_bytes(binding["previous"], 32, where + "previous"),
         log_id=_bytes(binding["log_id"], 32, where + "log_id"),
-        anchor_index=element(binding["anchor_index"], where + "anchor_index"),
+        anchor_index=anchor_index,
     )
 
 
@@ -158,10 +188,13 @@ def _object(given: object, where: str) -> dict[str, Any]:
     return given
 
 
-def _decimal(given: object, where: str) -> Decimal:
+def _units(given: object, decimals: int, where: str) -> int:
     if not isinstance(given, int | str) or not re.fullmatch(r"-?[0-9]{1,30}(\.[0-9]{1,16})?", str(given)):
         raise Invalid(f'{where} is no decimal in plain notation, such as "120.5"')
-    return Decimal(given)
+    try:
+        return to_units(Decimal(given), decimals)
+    except Invalid as error:
+        raise Invalid(f"{where}: {error.detail}") from error
 
 
 def _bytes(given: object, length: int, where: str) -> bytes:

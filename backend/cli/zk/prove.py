@@ -11,6 +11,7 @@ from backend.cli.zk.claims import STATEMENT, element, read_claim, read_object, r
 from backend.cli.zk.process import PROVER, Answer, Progress, ask
 from backend.kernel.canonical import decimal_string
 from backend.kernel.errors import Invalid
+from backend.kernel.field import limbs
 from backend.proofs.engine.claim import fold, public_inputs
 from backend.proofs.engine.returns import unpack_returns
 from backend.proofs.types import Breach, Statement
@@ -83,7 +84,9 @@ def _fold(statement: Statement | None, returns: Path | None, circuit: Circuit) -
         raise Invalid(
             f"{returns.name} holds {len(matrix.prices)} instruments and {len(rows)} days: not {circuit.name}'s"
         )
-    return "pass" if fold(matrix.prices, rows, statement.r, statement.z) == statement.e else "fail"
+    # The fold holds no names: the same figures under other tickers would fold alike
+    same = limbs(matrix.universe_id) == (statement.universe_hi, statement.universe_lo)
+    return "pass" if same and fold(matrix.prices, rows, statement.r, statement.z) == statement.e else "fail"
 
 
 def _read(circuit: Circuit, given: dict[str, Any], name: str) -> tuple[str, list[int], Statement | None]:
@@ -91,15 +94,20 @@ def _read(circuit: Circuit, given: dict[str, Any], name: str) -> tuple[str, list
     if "entries" in given:
         if "var" not in given:
             raise Invalid(f"{name} is an evidence pack without a VaR attestation")
-        words = dict(zip(STATEMENT, given["var"].get("public_inputs", ()), strict=False))
-        given = {"proof": given["var"].get("proof"), "statement": words}
+        claim = given["var"] if isinstance(given["var"], dict) else {}
+        stated = claim.get("public_inputs")
+        if not isinstance(stated, list) or len(stated) != len(STATEMENT):
+            raise Invalid(f"{name}: var.public_inputs of an evidence pack are {', '.join(STATEMENT)}")
+        given = {"proof": claim.get("proof"), "statement": dict(zip(STATEMENT, stated, strict=True))}
     if given.get("circuit", circuit.name) != circuit.name:
         raise Invalid(f"{name} holds a proof of {given['circuit']}, not of {circuit.name}")
     statement = _statement(given.get("statement"), name)
     inputs = given.get("public_inputs")
     if inputs is None and statement is None:
         raise Invalid(f"{name} is no proof: it holds proof and public_inputs, or is an evidence pack")
-    values = [element(value, f"{name}: public_inputs") for value in inputs or ()]
+    if inputs is not None and not isinstance(inputs, list):
+        raise Invalid(f"{name}: public_inputs is a list")
+    values = [element(value, f"{name}: public_inputs[{place}]") for place, value in enumerate(inputs or ())]
     if statement is not None:
         if inputs is not None and tuple(values) != public_inputs(statement):
             raise Invalid(f"{name}: the public inputs do not follow from the statement")

@@ -61,14 +61,19 @@ def test_signals_are_taken_as_they_are() -> None:
     [
         ({"positions": {"XOM": "1"}}, "XOM cannot be committed to"),
         ({"positions": {"AAPL": "1100000"}}, "each below 2^40 millionths"),
-        ({"positions": {"AAPL": "0.0000001"}}, "more than 6 decimals"),
+        ({"positions": {"AAPL": "0.0000001"}}, "positions.AAPL: 1E-7 has more than 6 decimals"),
         ({"positions": {"AAPL": "1e3"}}, "positions.AAPL is no decimal"),
         ({"positions": {"AAPL": 1.5}}, "positions.AAPL is no decimal"),
         ({"positions": ["AAPL"]}, "positions is no JSON object"),
         ({"salt": "none"}, "salt is no field element"),
         ({"salt": hex(1 << 255)}, "salt is no field element"),
+        ({"salt": "9" * 5000}, "salt is no field element"),
+        ({"binding": BINDING | {"anchor_index": 1 << 64}}, "anchor_index is not below 2^64"),
+        ({"returns": "a\0b"}, "add --returns FILE"),
+        ({"returns": 5}, "add --returns FILE"),
         ({"limits": {"var_usd": "500"}}, "the limits of var_16_90_es are var_usd and es_usd"),
-        ({"limits": {"var_usd": "-1", "es_usd": "1"}}, "a limit is not within 82 bits"),
+        ({"limits": {"var_usd": "-1", "es_usd": "1"}}, "limits.var_usd is not between 0 and 483,570,327 USD"),
+        ({"limits": {"var_usd": "1", "es_usd": "483570328"}}, "limits.es_usd is not between 0 and"),
         ({"binding": BINDING | {"epoch": 1}}, "the epoch is the returns file's"),
         ({"binding": BINDING | {"subject": "0x5b"}}, "binding.subject is no 0x and 40 hex digits"),
         ({"binding": BINDING | {"anchor_index": -1}}, "binding.anchor_index is no field element"),
@@ -85,6 +90,8 @@ def test_what_a_claim_may_not_say_is_named(tmp_path: Path, changes: dict[str, An
     [
         ("{", "is not JSON"),
         ("[]", "holds no JSON object"),
+        ("[" * 200_000, "nested too deeply"),
+        ('{"salt": "' + "0" * (16 << 20) + '"}', "larger than 16 MiB"),
         ({"positions": {}, "limits": {}, "binding": {}}, "salt is missing"),
         ({name: value for name, value in CLAIM.items() if name != "returns"}, "add --returns FILE"),
         ({"inputs": {"q": ["1", "x"]}, "public_inputs": []}, r"inputs.q\[1\] is no field element"),
@@ -94,6 +101,33 @@ def test_what_a_claim_may_not_say_is_named(tmp_path: Path, changes: dict[str, An
 def test_what_is_no_claim_is_named(tmp_path: Path, claim: object, said: str) -> None:
     with pytest.raises(Invalid, match=said):
         read_claim(written(tmp_path, claim), None, CIRCUIT)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epoch": -1},
+        {"epoch": 1 << 64},
+        {"epoch": "17"},
+        {"epoch": True},
+        {"epoch": 1.5},
+        {"epoch": float("inf")},
+        {"v": 2},
+        {"universe": "AAPL"},
+        {"universe": ["AAPL"]},
+        {"universe": ["é"] * 16},
+        {"prices": ["-1"] * 16},
+        {"prices": ["429496.7296"] * 16},
+        {"prices": [1] * 16},
+        {"prices": {}},
+        {"returns": 5},
+    ],
+)
+def test_what_no_oracle_can_publish_is_no_returns_file(tmp_path: Path, changes: dict[str, Any]) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(json.loads((EXAMPLES / "returns.json").read_text()) | changes))
+    with pytest.raises(Invalid, match=r"other\.json is no returns file"):
+        read_returns(path)
 
 
 def test_a_var_only_circuit_takes_no_second_limit(tmp_path: Path) -> None:

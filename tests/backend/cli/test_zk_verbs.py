@@ -80,9 +80,15 @@ def verdicts(folder: Path, proof: dict[str, Any]) -> Mapping[str, Answer]:
     higher = proof["statement"] | {"limit": hex(int(proof["statement"]["limit"], 16) + 1)}
     returns, claim, signals = (json.loads(file.read_text()) for file in (RETURNS, EXAMPLE, INPUTS))
     first = "B" if returns["returns"][10] == "A" else "A"
-    returns["returns"] = returns["returns"][:10] + first + returns["returns"][11:]
     signals["inputs"]["limit"] = str(int(signals["inputs"]["limit"]) + 1)
+    renamed = returns | {"universe": [f"T{place}" for place in range(16)]}
+    returns = returns | {"returns": returns["returns"][:10] + first + returns["returns"][11:]}
+    stated = list(proof["statement"].values())
     written = {
+        "ten values": {"entries": [], "var": {"proof": proof["proof"], "public_inputs": [*stated, "0x1"]}},
+        "no attestation": {"entries": [], "var": []},
+        "no inputs": {"proof": proof["proof"], "public_inputs": 5},
+        "renamed": renamed,
         "pack": {"entries": [], "var": {"proof": proof["proof"], "public_inputs": list(proof["statement"].values())}},
         "higher": {"proof": proof["proof"], "statement": higher},
         "mixed": proof | {"statement": higher},
@@ -108,7 +114,9 @@ def verdicts(folder: Path, proof: dict[str, Any]) -> Mapping[str, Answer]:
         "higher": verify("higher", "--returns", RETURNS),
         "mixed": verify("mixed"),
         "other returns": verify("proof", "--returns", folder / "returns.json"),
+        "other names": verify("proof", "--returns", folder / "renamed.json"),
         "no proof": verify("breaking"),
+        **{name: verify(name) for name in ("ten values", "no attestation", "no inputs")},
         "breach": breach,
         "breach as JSON": [*breach, "--json"],
         "small key": ["zk", "setup", SMALL_CIRCUIT, "--dev"],
@@ -145,6 +153,13 @@ def test_a_proof_of_another_statement_fails(verdicts: Mapping[str, Answer]) -> N
 def test_other_returns_fail_the_fold_of_a_valid_proof(verdicts: Mapping[str, Answer]) -> None:
     assert verdicts["other returns"].code == 1
     assert verdicts["other returns"].out.splitlines()[:2] == ["proof  valid", "fold   fail"]
+    assert verdicts["other names"].out.splitlines()[:2] == ["proof  valid", "fold   fail"]
+
+
+def test_a_file_that_holds_no_attestation_is_told_in_one_line(verdicts: Mapping[str, Answer]) -> None:
+    for name in ("ten values", "no attestation"):
+        assert verdicts[name].is_one_line(2, "public_inputs of an evidence pack are attestation, commitment")
+    assert verdicts["no inputs"].is_one_line(2, "public_inputs is a list")
 
 
 def test_a_limit_below_the_var_is_a_breach_and_no_error(verdicts: Mapping[str, Answer]) -> None:
