@@ -16,7 +16,7 @@ abstract contract EasAttester is ISchemaResolver {
     /// the attestation takes alone, and the service would never hear of it.
     uint256 private constant SERVICE_GAS = 600_000;
 
-    /// @notice The schema's id, zero where the service did not stand when this contract was made.
+    /// @notice The schema's id, zero where the service did not stand (or did not know it) when this contract was made.
     bytes32 public immutable SCHEMA;
 
     /// @notice The service keeps a copy of an attestation.
@@ -29,10 +29,18 @@ abstract contract EasAttester is ISchemaResolver {
     constructor(string memory schema) {
         if (address(SERVICE).code.length == 0 || address(SCHEMAS).code.length == 0) return;
         bytes32 uid = keccak256(abi.encodePacked(schema, address(this), REVOCABLE));
-        try SCHEMAS.register(schema, address(this), REVOCABLE) returns (bytes32 registered) {
-            uid = registered;
-        } catch {} // anyone may have registered this very schema for this address before
-        SCHEMA = uid;
+        bytes memory register = abi.encodeCall(ISchemaRegistry.register, (schema, address(this), REVOCABLE));
+        bytes memory find = abi.encodeCall(ISchemaRegistry.getSchema, (uid));
+        address registry = address(SCHEMAS);
+        bytes32 found;
+        // A chain may have no more than an empty proxy there, and anyone may have registered this very schema for this
+        // address before: what counts is that the registry knows it
+        assembly ("memory-safe") {
+            pop(call(gas(), registry, 0, add(register, 32), mload(register), 0, 0))
+            let done := staticcall(gas(), registry, add(find, 32), mload(find), 0, 64)
+            if and(done, gt(returndatasize(), 63)) { found := mload(32) }
+        }
+        if (found == uid) SCHEMA = uid;
     }
 
     /// @inheritdoc ISchemaResolver

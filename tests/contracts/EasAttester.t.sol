@@ -129,6 +129,20 @@ contract EasAttesterTest is VarWorld {
         requireEqual(uid, late.SCHEMA());
     }
 
+    function test_where_only_an_empty_proxy_or_something_else_stands_there_is_no_schema() public {
+        bytes[3] memory others = [
+            bytes(hex"5f5ffd"), // a predeploy's proxy without an implementation: reverts
+            bytes(hex"00"), // answers nothing
+            bytes(hex"60ff5f5260405ff3") // answers two words of its own
+        ];
+        for (uint256 i = 0; i < others.length; ++i) {
+            vm.etch(REGISTRY, others[i]);
+            requireEqual(0, new VarAttestor(owner, oracle, audit).SCHEMA());
+        }
+        vm.etch(REGISTRY, _create(_bytecode("SchemaRegistry")).code);
+        requireTrue(new VarAttestor(owner, oracle, audit).SCHEMA() != 0, "the service itself");
+    }
+
     /// @dev The address of the next contract made, from one made and undone.
     function _nextContract() private returns (address next) {
         try this.makeAndUndo() {}
