@@ -1,5 +1,6 @@
 """What the chain tells of a wallet's VaR attestations: read from every RPC as of one block, and compared."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,13 @@ from backend.transparency.engine.verifier import POLICY_BYTES, Failed, Rpc, Unre
 SECONDS = 30.0
 # So many values of one topic an endpoint is asked for at once.
 TOPICS = 200
+# After a published epoch so many days are asked for, in case that an event is left out.
+DAYS_AHEAD = 31
+# A transaction is below 128 KiB on Ethereum's networks.
+INPUT_BYTES = 256 << 10
+WORD_BYTES = 32
+HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
+QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,16}")
 
 Topic = bytes | list[bytes] | None
 
@@ -109,7 +117,8 @@ class Teller:
         published = self._events(oracle, PUBLISHED, [universe], 4)
         made = [Attestation.of(event) for event in attested]
         anchors = {(one.log_id, one.anchor_index) for one in made}
-        epochs = sorted({int.from_bytes(event.topics[2]) for event in published} | {one.epoch for one in made})
+        listed = {int.from_bytes(event.topics[2]) for event in published} | {one.epoch for one in made}
+        epochs = sorted(listed | self._left_out(oracle, universe, listed, made))
         return Told(
             policy=policy,
             key=verifying_key(self.rpc, verifier, self.block),
@@ -126,6 +135,15 @@ class Teller:
             anchors={place: self._view(self.attestor.anchor, "anchorAt(bytes32,uint256)", *place) for place in anchors},
             inputs={one.event.tx_hash: self._input(one.event.tx_hash) for one in made},
         )
+
+    def _left_out(
+        self, oracle: str, universe: bytes, listed: Collection[int], made: Collection[Attestation]
+    ) -> set[int]:
+        """Return the epochs since the first attested one that have returns without an event that tells them."""
+        first = min((one.epoch for one in made), default=None)
+        days = {day for epoch in listed if first is not None and epoch >= first for day in _days_after(epoch)}
+        asked = sorted(days.difference(listed))
+        return {day for day in asked if any(self._view(oracle, "returnsIdOf(bytes32,uint64)", universe, day))}
 
     def _anchored(self, anchors: Collection[tuple[bytes, int]]) -> tuple[Event, ...]:
         """Return the events of these anchors; a log has many more."""
@@ -155,6 +173,8 @@ class Teller:
         content = _hex(found.get("input")) if isinstance(found, dict) else None
         if content is None:
             raise Failed(f"{self.rpc.url} has no transaction {tx_hash}")
+        if len(content) > INPUT_BYTES:
+            raise Failed(f"the input of {tx_hash} is larger than {INPUT_BYTES} bytes")
         return content
 
     def _events(self, address: str, name: bytes, topics: Sequence[Topic], count: int) -> tuple[Event, ...]:
@@ -181,7 +201,7 @@ class Teller:
             block, place = _quantity(log.get("blockNumber")), _quantity(log.get("logIndex"))
             if data is not None and tx_hash is not None and block is not None and place is not None:
                 held = tuple(topic for topic in listed if topic is not None)
-                if len(held) == len(listed):
+                if len(held) == len(listed) and {len(word) for word in (*held, tx_hash)} == {WORD_BYTES}:
                     return Event(held, data, block, place, "0x" + tx_hash.hex())
         raise Failed(f"{self.rpc.url} tells an event of another form")
 
@@ -202,18 +222,13 @@ def _asked(topic: Topic) -> Any:
     return topic and "0x" + topic.hex()
 
 
+def _days_after(epoch: int) -> range:
+    return range(epoch + 1, min(epoch + 1 + DAYS_AHEAD, 1 << 64))
+
+
 def _hex(text: object) -> bytes | None:
-    if not isinstance(text, str) or not text.startswith("0x"):
-        return None
-    try:
-        return bytes.fromhex(text[2:])
-    except ValueError:
-        return None
+    return bytes.fromhex(text[2:]) if isinstance(text, str) and HEX.fullmatch(text) else None
 
 
 def _quantity(text: object) -> int | None:
-    content = text[2:] if isinstance(text, str) and text.startswith("0x") else ""
-    try:
-        return int(content, 16)
-    except ValueError:
-        return None
+    return int(text, 16) if isinstance(text, str) and QUANTITY.fullmatch(text) else None

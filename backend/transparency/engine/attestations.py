@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
@@ -37,8 +37,9 @@ ATTEST = selector("attest((address,uint64,bytes32,bytes32,uint64,uint256,uint256
 POLICY, EVENTS, LINKS, RETURNS, ANCHORS, PROOFS = "policy", "events", "links", "returns", "anchors", "proofs"
 WORD = 32
 HEAD_WORDS = 18
-# A claim that is handed on by another contract stands somewhere in its input.
+# A claim that is handed on by another contract stands somewhere in its input, perhaps after tries that failed.
 MAX_PLACES = 64
+MAX_TRIES = 8
 
 # Fails unless a proof holds for a key and public inputs.
 Groth16 = Callable[[bytes, bytes, tuple[int, ...]], None]
@@ -170,6 +171,7 @@ class AttestationAudit:
             except Failed as error:
                 self.faults.add(EVENTS, str(error))
         self._check_links()
+        self._check_untold()
         for count, made in enumerate(self.attestations, start=1):
             self._check_returns(made)
             self._check_anchor(made)
@@ -197,7 +199,7 @@ class AttestationAudit:
             return []
         made = {one.epoch: one for one in self.attestations}
         first, last = min(made), max(made)
-        due = {_number(event.topics[2]) for event in self.told.published if len(event.topics) == 4}
+        due = {epoch for epoch, held in self.told.returns.items() if any(held)} | self._published()
         return [
             Epoch(
                 epoch,
@@ -255,6 +257,16 @@ class AttestationAudit:
             told = epoch in listed or not any(held)
             self.faults.require(LINKS, told, f"the contract holds an attestation of epoch {epoch} that no event tells")
 
+    def _check_untold(self) -> None:
+        """An epoch with returns that no event tells could hide that it was not attested."""
+        published = self._published()
+        for epoch, held in sorted(self.told.returns.items()):
+            told = epoch in published or not any(held)
+            self.faults.require(RETURNS, told, f"the oracle holds returns of epoch {epoch} that no event tells")
+
+    def _published(self) -> set[int]:
+        return {_number(event.topics[2]) for event in self.told.published if len(event.topics) == 4}
+
     def _check_returns(self, made: Attestation) -> None:
         same = self.told.returns.get(made.epoch) == made.returns_id
         self._require(RETURNS, same, made, "the oracle holds other returns")
@@ -276,24 +288,17 @@ class AttestationAudit:
         if self.policy is None:
             self._require(PROOFS, False, made, "cannot be verified without the policy")
             return
-        try:
-            stated, proof = self._stated(made, self.policy)
-            self.groth16(self.policy.key, proof, public_inputs(stated))
-            self.statements[made.id] = stated, proof
-        except Failed as error:
-            self._require(PROOFS, False, made, str(error))
-
-    def _stated(self, made: Attestation, policy: VarPolicy) -> tuple[list[int], bytes]:
-        """Return the nine values, rebuilt from policy, event and calldata, and the proof."""
-        handed = submission(self.told.inputs.get(made.event.tx_hash, b""), made)
-        matrix = _matrix(handed, policy, made)
-        r, z = handed.challenges
-        universe = int.from_bytes(policy.universe_id[:16], "big"), int.from_bytes(policy.universe_id[16:], "big")
-        stated = [_number(made.id) % SCALAR_FIELD, _number(made.commitment), *universe, policy.limit, policy.es_limit]
-        stated += [r, z, fold(matrix.prices, matrix.rows, r, z)]
-        if any(value >= SCALAR_FIELD for value in stated):
-            raise Failed("a value of the statement is above the field order")
-        return stated, handed.proof
+        wrong = "its transaction's input holds no such claim: another contract has to hand it on as it is"
+        for handed in submissions(self.told.inputs.get(made.event.tx_hash, b""), made):
+            try:
+                stated = _stated(handed, made, self.policy)
+                self.groth16(self.policy.key, handed.proof, public_inputs(stated))
+            except Failed as error:
+                wrong = str(error)
+            else:
+                self.statements[made.id] = stated, handed.proof
+                return
+        self._require(PROOFS, False, made, wrong)
 
     def _require(self, check: str, holds: bool, made: Attestation, detail: str) -> bool:
         if not holds:
@@ -304,18 +309,18 @@ class AttestationAudit:
         return ", ".join(sorted({f"log 0x{made.log_id.hex()}" for made in self.attestations})) or "no log"
 
 
-def submission(content: bytes, made: Attestation) -> Submission:
-    """Return the claim in a transaction's input that an event tells; fail where there is none."""
+def submissions(content: bytes, made: Attestation) -> Iterator[Submission]:
+    """Yield the claims in a transaction's input that an event can tell of: one of them is the one that succeeded."""
     bound = (_number(made.subject), made.epoch, _number(made.policy_id), _number(made.log_id), made.anchor_index)
-    at = content.find(ATTEST)
+    at, tries = content.find(ATTEST), 0
     for _ in range(MAX_PLACES):
-        if at < 0:
-            break
+        if at < 0 or tries == MAX_TRIES:
+            return
         found = read_submission(content[at + 4 :])
         if found is not None and found.claim[:6] == (*bound, _number(made.commitment)):
-            return found
+            tries += 1
+            yield found
         at = content.find(ATTEST, at + 1)
-    raise Failed("its transaction's input holds no such claim")
 
 
 def read_submission(content: bytes) -> Submission | None:
@@ -335,6 +340,18 @@ def _dynamic(content: bytes, at: int, size: int) -> bytes | None:
         return None
     end = at + WORD + size * _number(content[at : at + WORD])
     return content[at + WORD : end] if end <= len(content) else None
+
+
+def _stated(handed: Submission, made: Attestation, policy: VarPolicy) -> list[int]:
+    """Return the nine values, rebuilt from policy, event and calldata."""
+    matrix = _matrix(handed, policy, made)
+    r, z = handed.challenges
+    universe = int.from_bytes(policy.universe_id[:16], "big"), int.from_bytes(policy.universe_id[16:], "big")
+    stated = [_number(made.id) % SCALAR_FIELD, _number(made.commitment), *universe, policy.limit, policy.es_limit]
+    stated += [r, z, fold(matrix.prices, matrix.rows, r, z)]
+    if any(value >= SCALAR_FIELD for value in stated):
+        raise Failed("a value of the statement is above the field order")
+    return stated
 
 
 def _matrix(handed: Submission, policy: VarPolicy, made: Attestation) -> Market:

@@ -21,7 +21,7 @@ from backend.kernel.errors import Invalid, NotFound, Unavailable
 from backend.proofs.engine.returns import returns_id
 from backend.transparency.engine.verifier import require_groth16
 from tests.backend.cli.conftest import several_in
-from tests.backend.transparency.attested import ATTESTED, PUBLISHED, SKIPPED, AttestedChain, made
+from tests.backend.transparency.attested import ATTESTED, OPEN, PUBLISHED, SKIPPED, AttestedChain, made
 from tests.backend.transparency.claims import (
     ATTESTOR,
     CIRCUIT_HASH,
@@ -243,6 +243,25 @@ def test_a_claim_that_another_contract_handed_on_is_found_in_its_input(audit: Au
     assert audit(chain).code == 0
 
 
+def test_a_claim_that_failed_before_it_succeeded_in_one_transaction_is_told_apart(
+    audit: Audit, chain: AttestedChain
+) -> None:
+    one = chain.made[MIDDLE]
+    failed = replace(one, proof=chain.made[FIRST].proof), replace(one, statement=replace(one.statement, r=778))
+    chain.inputs[one.tx_hash] = b"".join(tried.calldata() for tried in (*failed, one))
+    assert audit(chain).code == 0
+
+
+def test_published_returns_that_are_left_out_do_not_hide_an_epoch(audit: Audit, chain: AttestedChain) -> None:
+    honest = audit(chain).states
+    for epoch in (*SKIPPED, *OPEN):
+        lying = copy.deepcopy(chain)
+        lying.logs.remove(lying.events("Published(bytes32,uint64,bytes32,address)")[epoch - PUBLISHED[0]])
+        answer = audit(lying)
+        assert (answer.code, answer.failed, answer.states) == (1, {"returns"}, honest)
+        assert f"epoch {epoch} that no event tells" in answer.detail("returns")
+
+
 def test_an_attestor_of_another_anchor_contract_is_refused(audit: Audit, chain: AttestedChain) -> None:
     chain.answer_call(ATTESTOR, selector("ANCHOR()"), bytes(12) + b"\x77" * 20)
     assert (audit(chain).code, audit(chain).failed) == (1, {"chain"})
@@ -263,11 +282,29 @@ def test_rpcs_that_disagree_are_refused_and_silent_ones_are_unreachable(audit: A
 
 @pytest.mark.parametrize(
     "change",
-    [{"data": "0x12"}, {"topics": []}, {"blockNumber": "0xffff"}, {"address": ORACLE}, {"transactionHash": None}],
+    [
+        {"data": "0x12"},
+        {"topics": []},
+        {"blockNumber": "0xffff"},
+        {"blockNumber": "0x-1"},
+        {"logIndex": "0x" + "f" * 1000},
+        {"address": ORACLE},
+        {"transactionHash": None},
+        {"transactionHash": "0x12"},
+    ],
 )
 def test_events_of_another_form_are_refused(change: dict[str, Any], audit: Audit, chain: AttestedChain) -> None:
     chain.unasked.append(chain.event(FIRST) | change)
     assert audit(chain, policy=POLICY).failed == {"chain"}
+
+
+def test_an_epoch_or_an_input_beyond_all_bounds_is_refused(audit: Audit, chain: AttestedChain) -> None:
+    lying = copy.deepcopy(chain)
+    event = lying.events("Published(bytes32,uint64,bytes32,address)")[0]
+    event["topics"] = [*event["topics"][:2], "0x01" + "00" * 32, event["topics"][3]]
+    assert audit(lying, policy=POLICY).failed == {"chain"}
+    chain.inputs[chain.made[FIRST].tx_hash] += bytes(1 << 19)
+    assert audit(chain).failed == {"chain"}
 
 
 # --- packs and the platform
