@@ -48,6 +48,7 @@ from backend.proofs.service import (
     ClosingJob,
     CountersignService,
     EpochService,
+    Hold,
     OnBreach,
     ReturnsService,
 )
@@ -303,6 +304,16 @@ def halting(accounts: Accounts, switch: KillSwitch) -> OnBreach:
     return on_breach
 
 
+def holding(accounts: Accounts, execution: ExecutionService) -> Hold:
+    """Return what keeps a wallet's orders waiting until the transaction ends."""
+
+    async def hold(session: AsyncSession, subject: str) -> None:
+        holder = await accounts.find(session, address=subject)
+        await execution.lock(session, holder.account_id)
+
+    return hold
+
+
 def build(settings: Settings) -> Platform:
     """Build the platform from its settings."""
     from backend.adapters.broker.paper import PaperBroker, PaperRates
@@ -371,7 +382,7 @@ def build(settings: Settings) -> Platform:
     attestations = AttestationService(
         database, chain, outside.prover, reader, anchoring, journal, clock,
         circuit=CIRCUIT, constraints=constraints(settings), policy_id=var_policy_id(settings),
-        on_breach=halting(accounts, switch),
+        on_breach=halting(accounts, switch), hold=holding(accounts, execution),
         pinner=artifacts,
     )  # fmt: skip
     packs = PackBuilder(

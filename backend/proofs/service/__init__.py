@@ -1,7 +1,7 @@
 """The services of VaR proofs."""
 
 from backend.proofs.service.anchored import Anchors, RecordChain
-from backend.proofs.service.attestation import ATTEST_JOB, AttestationService, OnBreach
+from backend.proofs.service.attestation import ATTEST_JOB, AttestationService, Hold, OnBreach
 from backend.proofs.service.closing import ClosingJob
 from backend.proofs.service.countersigning import Countersigned, CountersignService, Disputed
 from backend.proofs.service.epochs import Directory, EpochService, Holdings, TradingAccount
@@ -17,6 +17,7 @@ __all__ = [
     "Directory",
     "Disputed",
     "EpochService",
+    "Hold",
     "Holdings",
     "OnBreach",
     "Pinned",

@@ -48,6 +48,8 @@ PROOF_WORDS = 8
 
 
 OnBreach = Callable[[AsyncSession, Attestation], Awaitable[None]]
+# Keeps a wallet's orders waiting until the transaction ends.
+Hold = Callable[[AsyncSession, str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class AttestationService:
         constraints: int,
         policy_id: bytes,
         on_breach: OnBreach,
+        hold: Hold | None = None,
         pinner: Pinner | None = None,
     ) -> None:
         self._database = database
@@ -92,6 +95,7 @@ class AttestationService:
         self._clock = clock
         self._circuit = circuit
         self._on_breach = on_breach
+        self._hold = hold
         self._pinner = pinner
         self.constraints = constraints
         self.policy_id = policy_id
@@ -319,6 +323,9 @@ class AttestationService:
             **({} if breach.es is None else {"es": decimal_string(breach.es)}),
         }
         async with self._database.transaction() as session:
+            # An order takes the switch before the account's chain, a breach after it: never both at once.
+            if self._hold is not None:
+                await self._hold(session, outcome.subject)
             if await repository.add_attestation(session, outcome, self._clock.wall()):
                 await self._record(session, outcome, "var.breach", fields)
                 # A question about another limit than the one in force halts nobody.
