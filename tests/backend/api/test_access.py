@@ -62,6 +62,7 @@ ACCESS: Mapping[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/returns/publish"): OPERATOR,
     ("POST", "/proofs/var"): ANY_ACCOUNT,
     ("GET", "/proofs/var"): PUBLIC,
+    ("GET", "/proofs/var/chain"): PUBLIC,
     ("GET", "/artifacts"): PUBLIC,
     ("GET", "/artifacts/{cid}"): PUBLIC,
     ("POST", "/governance/models"): OPERATOR,
