@@ -42,6 +42,15 @@ class JobView:
     error: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class OpenJob:
+    """A job that is not over; running: somebody is at it who was heard of lately."""
+
+    id: str
+    running: bool
+    payload: Mapping[str, Any]
+
+
 class JobContext:
     """What a handler gets: the payload, and ways to report and to notice that it is no longer wanted.
 
@@ -206,6 +215,19 @@ async def waiting_jobs(
             .limit(limit)
         )
         return list((await session.scalars(query)).all())
+
+
+async def open_jobs(session: AsyncSession, name: str, field: str, value: str) -> Sequence[OpenJob]:
+    """Return the jobs of a name that are not over and whose payload says this of a field."""
+    about = Job.payload[field].as_string() == value
+    query = select(Job).where(Job.name == name, Job.state.in_(("queued", "running")), about)
+    silent = _now() - LEASE
+    return [
+        OpenJob(
+            job.id, job.state == "running" and job.heartbeat_at is not None and job.heartbeat_at >= silent, job.payload
+        )
+        for job in await session.scalars(query)
+    ]
 
 
 async def run_job(database: Database, handlers: Handlers, job_id: str, lease: timedelta = LEASE) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from backend.kernel.canonical import decimal_string
@@ -10,6 +11,8 @@ from backend.kit.queue import Handler, JobContext
 from backend.proofs.engine.kept import Attestation, AttestationState, unword
 from backend.proofs.service import ATTEST_JOB, AttestationService
 
+# How soon an epoch is looked at again whose wallet has an earlier one at work.
+EARLIER_FIRST = timedelta(milliseconds=200)
 # How far the work is when a stage begins; proving takes nearly all of it
 STAGES = {"gathering": 0.05, "loading the key": 0.15, "proving": 0.3, "verifying": 0.8, "attesting": 0.9}
 
@@ -36,6 +39,9 @@ async def attest(attestations: AttestationService, context: JobContext) -> dict[
     payload = context.payload
     policy_id = unword(payload["policy_id"]) if payload.get("policy_id") else None
     try:
+        asked = payload["subject"], payload["epoch"], policy_id, context.job_id
+        while await attestations.must_wait(*asked):  # noqa: ASYNC110
+            await asyncio.sleep(EARLIER_FIRST.total_seconds())
         made = await attestations.attest(
             payload["subject"],
             payload["epoch"],

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.kernel.canonical import canonical_json, decimal_string
 from backend.kernel.errors import Conflict, NotFound, Tampered, Unavailable
 from backend.kit.db import Database
+from backend.kit.queue import open_jobs
 from backend.ports.chain import Chain, Reverted
 from backend.ports.clock import Clock
 from backend.ports.journal import SYSTEM_ACCOUNT, Journal
@@ -384,6 +385,25 @@ class AttestationService:
                 if self._pinner is not None:
                     await self._pinner.pin(session, "proof", canonical_json(pack_section(self.attestor, made)))
         return made
+
+    async def must_wait(self, subject: str, epoch: int, policy_id: bytes | None, job: str) -> bool:
+        """Return whether an earlier epoch of a wallet is being attested, which a later one would make impossible.
+
+        Raise Conflict where it waits to be begun: whoever waited for that could keep it from beginning.
+        """
+        policy = word(policy_id or self.policy_id)
+        async with self._database.reading() as session:
+            found = await open_jobs(session, ATTEST_JOB, "subject", subject)
+        earlier = {
+            one.payload["epoch"]: one.running
+            for one in found
+            if one.id != job
+            and one.payload["epoch"] < epoch
+            and (one.payload.get("policy_id") or word(self.policy_id)) == policy
+        }
+        if not all(earlier.values()):
+            raise Conflict(f"epoch {min(earlier)} of this wallet waits to be attested: ask for this one after it")
+        return bool(earlier)
 
     async def asked(
         self, session: AsyncSession, account: str, subject: str, epoch: int, job: str, policy_id: str | None

@@ -1,20 +1,25 @@
 """A claim is attested once, whatever fails on the way; a breach is an outcome, not a fault."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from backend.kernel.canonical import canonical_json
 from backend.kernel.errors import Conflict, NotFound, Tampered, Unavailable
 from backend.kernel.field import SCALAR_FIELD
 from backend.kit.db import Database
+from backend.kit.models import Job
+from backend.kit.queue import LEASE, add_job
 from backend.ports.signer import KeyRole
 from backend.proofs import repository
 from backend.proofs.engine.claim import holds
 from backend.proofs.engine.kept import AttestationState, Publication, word
+from backend.proofs.service import ATTEST_JOB
 from backend.proofs.types import Binding, Limits, Statement
 from tests.backend.proofs.world import (
     EPOCH,
@@ -27,6 +32,7 @@ from tests.backend.proofs.world import (
     PROBE_ID,
     ZERO,
     World,
+    account,
     sends,
     tx_of,
 )
@@ -345,6 +351,33 @@ async def test_an_epoch_that_a_later_one_overtook_is_refused_before_anything_is_
         with pytest.raises(Conflict, match=f"epoch {EPOCH + 1} is attested already"):
             await world.attest()
     assert (len(world.prover.proved), sends(world.chain, "attest")) == (1, 1)
+
+
+async def test_a_later_epoch_waits_for_one_at_work_and_is_refused_beside_one_in_the_queue(world: World) -> None:
+    async def wait(epoch: int, policy_id: bytes = POLICY_ID, subject: str = OWNER.address) -> bool:
+        return await world.attestations.must_wait(subject, epoch, policy_id, "mine")
+
+    async with world.database.transaction() as session:
+        payload = {"subject": OWNER.address, "epoch": EPOCH}
+        job = await add_job(session, ATTEST_JOB, payload, None, None)
+    with pytest.raises(Conflict, match=f"epoch {EPOCH} of this wallet waits"):
+        await wait(EPOCH + 1)
+    assert not await wait(EPOCH)
+    assert not await wait(EPOCH + 1, PROBE_ID)
+    assert not await wait(EPOCH + 1, subject=account(2).address)
+    assert not await world.attestations.must_wait(OWNER.address, EPOCH + 1, None, job)
+    now = datetime.now(UTC)
+    async with world.database.transaction() as session:
+        await session.execute(update(Job).values(state="running", heartbeat_at=now))
+    assert await wait(EPOCH + 1)
+    # Its runner is dead: waiting for it could keep it from being taken over.
+    async with world.database.transaction() as session:
+        await session.execute(update(Job).values(heartbeat_at=now - 2 * LEASE))
+    with pytest.raises(Conflict, match="waits"):
+        await wait(EPOCH + 1)
+    async with world.database.transaction() as session:
+        await session.execute(update(Job).values(state="done"))
+    assert not await wait(EPOCH + 1)
 
 
 async def test_a_breach_is_found_in_an_epoch_that_a_later_one_overtook(world: World) -> None:

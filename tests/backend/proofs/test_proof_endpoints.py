@@ -174,6 +174,29 @@ async def test_the_chain_shows_every_closed_epoch_with_its_gaps_breaches_and_fai
     assert "next" not in asked.links
 
 
+async def test_epochs_that_are_asked_for_at_once_are_attested_in_their_order(site: Site) -> None:
+    world = site.world
+    for later in range(2):
+        await world.prepare(1, later)
+    prove, slow, begun = world.prover.prove, asyncio.Event(), asyncio.Event()
+
+    async def first_is_slow(*asked: Any) -> Any:
+        if not begun.is_set():
+            begun.set()
+            await slow.wait()
+        return await prove(*asked)
+
+    world.prover.prove = first_is_slow  # type: ignore[method-assign, assignment]
+    first = asyncio.create_task(site.attest(TRADER))
+    await begun.wait()
+    second = asyncio.create_task(site.attest(TRADER, epoch=EPOCH + 1))
+    await asyncio.sleep(0.3)
+    slow.set()
+    assert [(await job).state for job in (first, second)] == ["done", "done"]
+    claims = [claim for claim, _ in world.contracts.submitted]
+    assert [epoch for _, epoch, *_ in claims] == [EPOCH, EPOCH + 1]
+
+
 async def test_the_chain_comes_in_pages_and_under_the_policy_asked_for(site: Site) -> None:
     for later in range(3):
         await site.world.prepare(1, later)
