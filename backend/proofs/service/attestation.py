@@ -421,7 +421,8 @@ class AttestationService:
             account = SYSTEM_ACCOUNT if closed is None else closed.account
             fields = {"subject": subject.lower(), "epoch": epoch, "policy_id": policy, "job": job, "reason": code}
             await self._journal.record(session, account, "var.failed", fields, actor=SYSTEM_ACCOUNT, policy=policy)
-            if closed is not None:
+            # Anybody can make up names of policies that there are not.
+            if closed is not None and (unword(policy) == self.policy_id or code != NotFound.code):
                 now = self._clock.wall()
                 await repository.note_failure(session, closed.subject, epoch, unword(policy), code, now)
 

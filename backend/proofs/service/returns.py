@@ -1,7 +1,6 @@
 """Publish the matrix that an epoch's claims are about."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date
 from typing import Protocol
 
@@ -86,23 +85,19 @@ class ReturnsService:
             matrix = self.matrix(day)
         except Unclean as why:
             return await self._refuse(session, day, why)
+        # Before the database is asked anything: SQLite's writers must not wait for the chain.
+        tx_hash = await self._on_chain(matrix)
         known = await repository.publication(session, matrix.universe_id, matrix.epoch)
-        if known is not None:
-            return await self._again(session, known)
-        pin = await self._pinner.pin(session, "returns", returns_file(self._market.universe(), matrix))
-        published = Publication(matrix, returns_id(matrix), pin.cid, await self._on_chain(matrix))
-        if await repository.add_publication(session, published):
-            await self._record(session, published)
-        return published
-
-    async def _again(self, session: AsyncSession, known: Publication) -> Publication:
-        """Return what is published; a reorganised chain that lost it gets it again."""
-        tx_hash = await self._on_chain(known.matrix)
-        if not tx_hash:
+        if known is not None and not tx_hash:
             return known
-        published = replace(known, tx_hash=tx_hash)
-        await repository.note_published(session, published)
-        await self._record(session, published)
+        pin = await self._pinner.pin(session, "returns", returns_file(self._market.universe(), matrix))
+        published = Publication(matrix, returns_id(matrix), pin.cid, tx_hash)
+        if known is not None:
+            # A reorganised chain had lost it.
+            await repository.note_published(session, published)
+            await self._record(session, published)
+        elif await repository.add_publication(session, published):
+            await self._record(session, published)
         return published
 
     async def due(self, session: AsyncSession) -> Sequence[date]:

@@ -209,6 +209,14 @@ async def test_the_chain_comes_in_pages_and_under_the_policy_asked_for(site: Sit
     assert (await site.client.get("/proofs/var/chain", params=asked | {"policy_id": "0x12"})).status_code == 422
 
 
+async def test_policies_that_there_are_not_leave_no_failure_behind(site: Site) -> None:
+    await site.world.prepare()
+    assert (await site.attest(TRADER, policy_id=word(PROBE_ID))).state == "failed"
+    asked = {"subject": OWNER.address, "policy_id": word(PROBE_ID)}
+    shown = (await site.client.get("/proofs/var/chain", params=asked)).json()
+    assert [(one["state"], one["reason"]) for one in shown["epochs"]] == [("skipped", None)]
+
+
 async def test_a_stranger_is_in_no_chain(site: Site) -> None:
     assert (await site.client.get("/proofs/var/chain", params={"subject": account(9).address})).json()["epochs"] == []
 

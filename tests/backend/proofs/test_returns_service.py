@@ -1,6 +1,8 @@
 """A day's matrix is pinned and published once, and never differs from what the chain holds."""
 
+import sqlite3
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +31,20 @@ async def publish(world: World, day: date = DAY) -> Publication:
         published = await world.returns.publish(session, day)
     assert isinstance(published, Publication)
     return published
+
+
+async def test_nobody_waits_for_the_database_while_the_chain_takes_its_time(world: World, tmp_path: Path) -> None:
+    answered = world.chain.answers["ReturnsOracle", "publish"]
+
+    def write_meanwhile(*arguments: object) -> None:
+        other = sqlite3.connect(tmp_path / "refi.sqlite3", timeout=0)
+        other.execute("BEGIN IMMEDIATE")
+        other.close()
+        answered(*arguments)
+
+    world.chain.answer("ReturnsOracle", "publish", write_meanwhile)
+    published = await publish(world)
+    assert world.contracts.matrices[published.matrix.universe_id, EPOCH] == published.returns_id
 
 
 class Narrow(Market):
