@@ -46,7 +46,9 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _end(text: str, code: int) -> NoReturn:
     if text:
-        errors.print(f"refi: {text}", style="red", soft_wrap=True, markup=False)
+        # It may hold what a stranger's file or endpoint says: nothing for the terminal to obey.
+        harmless = "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
+        errors.print(f"refi: {harmless}", style="red", soft_wrap=True, markup=False)
     sys.exit(code)
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -24,6 +24,8 @@ from backend.transparency.engine.verifier import (
 )
 
 WORD = r"0x[0-9a-fA-F]{64}"
+ADDRESS = r"0x[0-9a-fA-F]{40}"
+CHAIN_ID_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,7 @@ class L1:
     def __post_init__(self) -> None:
         if self.output_root and not re.fullmatch(WORD, self.output_root):
             raise Invalid("--l1-output-root is 0x and 64 hex digits")
-        if self.verifier and not re.fullmatch(r"0x[0-9a-fA-F]{40}", self.verifier):
-            raise Invalid("--l1-verifier is 0x and 40 hex digits")
+        _require_address("--l1-verifier", self.verifier)
 
 
 def named_network(deployments: Path, network: str) -> Trusted:
@@ -70,14 +71,27 @@ def named_network(deployments: Path, network: str) -> Trusted:
 
 
 def trusted(deployments: Path, network: str, contract: str, chain_id: int, attestor: str) -> Trusted:
-    """Return the addresses named on the command line, by network or one by one."""
-    if network:
-        if contract or chain_id:
-            raise Invalid("name either --network, or --contract and --chain-id")
-        return named_network(deployments, network)
+    """Return the addresses named on the command line, by network or one by one.
+
+    An attestor that is named stands before the network's. A mistyped address is the user's mistake, no fault of a pack.
+    """
+    if network and (contract or chain_id):
+        raise Invalid("name either --network, or --contract and --chain-id")
     if bool(contract) != bool(chain_id):
         raise Invalid("--contract and --chain-id belong together")
+    _require_address("--contract", contract)
+    _require_address("--attestor", attestor)
+    if not 0 <= chain_id < 1 << CHAIN_ID_BITS:
+        raise Invalid(f"--chain-id is above 0 and below 2^{CHAIN_ID_BITS}")
+    if network:
+        named = named_network(deployments, network)
+        return replace(named, attestor=attestor) if attestor else named
     return Trusted(contract or None, chain_id or None, attestor or None)
+
+
+def _require_address(option: str, value: str) -> None:
+    if value and not re.fullmatch(ADDRESS, value):
+        raise Invalid(f"{option} is 0x and 40 hex digits")
 
 
 def verify_pack(

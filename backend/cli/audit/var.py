@@ -47,6 +47,8 @@ class Asked:
         for option, value in (("--policy", self.policy), ("--circuit-hash", self.circuit_hash)):
             if value and not re.fullmatch(WORD, value):
                 raise Invalid(f"{option} is 0x and 64 hex digits")
+        if self.log_key:
+            parse_verifier_key(self.log_key)
 
 
 def audit_var(asked: Asked, *, as_json: bool, groth16: Groth16 = require_groth16) -> int:
@@ -64,6 +66,8 @@ def audit_var(asked: Asked, *, as_json: bool, groth16: Groth16 = require_groth16
             _show_epochs(policy, epochs)
     if not policies or not (_failed(findings) or any(fact["epochs"] for fact in facts)):
         raise NotFound(f"no attestation of {asked.subject} up to block {chain.block}")
+    if not as_json:
+        typer.echo(f"as of block {chain.block} of chain {chain.attestor.chain_id}")
     told = {"subject": asked.subject, "block": chain.block, "policies": facts}
     return show_findings(findings, told, as_json=as_json)
 

@@ -396,12 +396,13 @@ def test_a_person_reads_one_line_an_epoch(
     assert "epoch 17000  attested 0x" in lines[1]
     assert lines[1].endswith("block 300, anchor 0, returns countersigned, verified")
     assert lines[3] == "  epoch 17002  skipped"
+    assert lines[7] == f"as of block 1000 of chain {CHAIN_ID}"
 
 
 def test_what_is_not_named_is_a_usage_error_and_a_silent_rpc_is_unreachable(tmp_path: Path) -> None:
     named = ["--contract", CONTRACT, "--chain-id", str(CHAIN_ID), "--attestor", ATTESTOR]
     silent = ["--rpc", "http://127.0.0.1:1"]
-    no_rpc, no_attestor, unreachable, no_wallet, other_option = several_in(
+    no_rpc, no_attestor, unreachable, no_wallet, other_option, no_key = several_in(
         tmp_path,
         [
             ["audit", "var", SUBJECT, *named],
@@ -409,6 +410,7 @@ def test_what_is_not_named_is_a_usage_error_and_a_silent_rpc_is_unreachable(tmp_
             ["audit", "var", SUBJECT, *named, *silent],
             ["audit", "var", "0x12", *named, *silent],
             ["audit", "var", SUBJECT, *named, *silent, "--circuit-hash", "12"],
+            ["audit", "var", SUBJECT, *named, *silent, "--log-key", "refi.trading/local"],
         ],
     )
     assert no_rpc.is_one_line(2, "--rpc URL")
@@ -416,3 +418,4 @@ def test_what_is_not_named_is_a_usage_error_and_a_silent_rpc_is_unreachable(tmp_
     assert unreachable.is_one_line(3, "http://127.0.0.1:1")
     assert no_wallet.code == 2
     assert other_option.is_one_line(2, "--circuit-hash")
+    assert no_key.is_one_line(2, "verifier key")

@@ -5,12 +5,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.backend.cli.conftest import ROOT, Refi
+from backend.cli.verify import trusted
+from tests.backend.cli.conftest import ROOT, Refi, several_in
 
 SAMPLE = ROOT / "tests" / "vectors" / "evidence" / "good" / "sample.refi.json"
 NAMED = ("--contract", "0x" + "11" * 20, "--chain-id", 42069)
@@ -41,6 +45,22 @@ def long() -> None:
 run(["long"])
 """
 SECRET = "canary-0f3a-secret"
+
+
+class Shouting(BaseHTTPRequestHandler):
+    """Refuses every request with codes that clear a terminal."""
+
+    def do_POST(self) -> None:
+        """Refuse."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.dumps({"error": {"code": 1, "message": "\x1b[2Jall is well"}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Say nothing."""
 
 
 @pytest.fixture
@@ -97,6 +117,38 @@ def test_what_cannot_be_checked_is_a_wrong_use(refi: Refi, tmp_path: Path) -> No
     assert refi("verify", SAMPLE, "--network", "mars").is_one_line(2, "unknown network 'mars'")
     assert refi("verify", tmp_path / "none.json").is_one_line(2, "none.json cannot be read")
     assert refi("verify", SAMPLE, "--contract", "0x11").is_one_line(2, "--contract and --chain-id belong together")
+
+
+def test_a_mistyped_address_is_no_fault_of_the_pack(tmp_path: Path) -> None:
+    contract, chain = NAMED[:2], NAMED[2:]
+    tries = (
+        ([*contract[:1], "0x12", *chain], "--contract is 0x and 40 hex digits"),
+        ([*NAMED, "--attestor", "zz"], "--attestor is 0x and 40 hex digits"),
+        ([*contract, "--chain-id", "-5"], "--chain-id is above 0"),
+        ([*contract, "--chain-id", 1 << 300], "--chain-id is above 0"),
+    )
+    answers = several_in(tmp_path, [["verify", str(SAMPLE), *map(str, options)] for options, _said in tries])
+    for answer, (_options, said) in zip(answers, tries, strict=True):
+        assert answer.is_one_line(2, said)
+
+
+def test_an_attestor_that_is_named_stands_before_the_networks(tmp_path: Path) -> None:
+    folder = tmp_path / "local"
+    folder.mkdir()
+    for name, address in (("AuditAnchor", "0x" + "11" * 20), ("VarAttestor", "0x" + "22" * 20)):
+        (folder / f"{name}.json").write_text(json.dumps({"address": address, "chain_id": 42069}))
+    other = "0x" + "33" * 20
+    assert trusted(tmp_path, "local", "", 0, "").attestor == "0x" + "22" * 20
+    assert trusted(tmp_path, "local", "", 0, other).attestor == other
+
+
+def test_what_an_endpoint_says_commands_no_terminal(tmp_path: Path) -> None:
+    with HTTPServer(("127.0.0.1", 0), Shouting) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        options = [*map(str, NAMED), "--attestor", str(NAMED[1]), "--rpc", f"http://127.0.0.1:{server.server_port}"]
+        (answer,) = several_in(tmp_path, [["audit", "var", str(NAMED[1]), *options]])
+        server.shutdown()
+    assert answer.is_one_line(3, "refuses eth_chainId: ?[2J")
 
 
 @pytest.mark.parametrize(
