@@ -81,6 +81,8 @@ def import_key(circuit: str, folder: Path, chosen: argparse.Namespace, progress:
     """Take a contributed key over."""
     if chosen.zkey is None or chosen.ptau is None:
         raise keys.KeyRefused("an import needs --zkey and --ptau")
+    if not all("=" in named for named in chosen.contributor):
+        raise keys.KeyRefused("a contributor is NAME=HASH, the hash as they published it")
     contributors = dict(named.split("=", 1) for named in chosen.contributor)
     if len(contributors) != len(chosen.contributor):
         raise keys.KeyRefused("a contributor is named twice")
@@ -127,8 +129,11 @@ def main(arguments: list[str], answers: TextIO) -> int:
         groth16py.SetupError,
         groth16py.EncodingError,
         groth16py.WitnessError,
+        AttributeError,
         OSError,
         KeyError,
+        OverflowError,
+        RecursionError,
         TypeError,
         ValueError,
         subprocess.CalledProcessError,

@@ -82,6 +82,7 @@ def import_key(
         if _present(circuit, folder, source, origin):
             progress("key present")
             return keys.load_meta(circuit, folder)
+        require_no_worse(_kept(circuit, folder), origin)
         # A copy, so that what is checked is what is kept
         shutil.copyfile(source, fresh / "circuit.zkey")
         with tempfile.TemporaryDirectory(dir=fresh) as build:
@@ -116,6 +117,23 @@ def _present(circuit: str, folder: Path, source: Path, origin: Meta) -> bool:
         return False
     same = meta["files"].get("circuit.zkey") == "0x" + _digest(source, "sha256")
     return same and all(meta.get(name) == value for name, value in origin.items())
+
+
+def require_no_worse(kept: Meta | None, origin: Meta) -> None:
+    """Raise KeyRefused where an insecure key would take the place of a secure one."""
+    if kept is not None and kept["insecure"] is False and origin["insecure"]:
+        reasons = "; ".join(origin["insecure_because"])
+        raise KeyRefused(
+            f"a secure key of {kept['circuit']} is there, and this one is not ({reasons}): move it away first"
+        )
+
+
+def _kept(circuit: str, folder: Path) -> Meta | None:
+    """Return the record of the key that is there, if it is one."""
+    try:
+        return keys.load_meta(circuit, folder)
+    except KeyRefused:
+        return None
 
 
 def _digest(path: Path, algorithm: str) -> str:

@@ -32,6 +32,8 @@ G2_GENERATOR = (
     8495653923123431417604973247489272438418190587263600148770280649306958101930,
 )
 
+# What every record of a key holds
+IDENTITY = {"verification_key", "verification_key_hash"}
 MADE_BY = f"groth16py {groth16py.__version__}"
 
 Meta = dict[str, Any]
@@ -99,14 +101,15 @@ def setup(circuit: str, folder: Path, progress: Progress) -> Meta:
     """Return the circuit's key in `folder`, making a single-party development key if none fits the sources."""
     with replaced(circuit, folder) as fresh:
         found = _record(circuit, folder)
-        if found is not None and found.get("origin") is not None:
-            if _is_of_sources(circuit, found):
-                progress("key present")
-                return load_meta(circuit, folder)
-            if found["origin"] == record.CEREMONY:
-                raise KeyRefused(
-                    f"the ceremony's key of {circuit} is of another text of the circuit: move it away first"
-                )
+        if found is not None and found.get("origin") is not None and _is_of_sources(circuit, found):
+            progress("key present")
+            return load_meta(circuit, folder)
+        # Nobody can make a contributed key again, not even one whose record is lost
+        if (found or {}).get("origin") == record.CEREMONY or (folder / circuit / "circuit.zkey").exists():
+            raise KeyRefused(
+                f"{folder / circuit} holds a ceremony's key that is of another text of the circuit or without its "
+                "record: move it away first"
+            )
         progress("compiling and making a key")
         proving, verifying = groth16py.setup_circom(str(CIRCUITS / parameters(circuit)["file"]), [])
         save(circuit, fresh, (proving, verifying), {"made_by": MADE_BY, **record.development()})
@@ -128,11 +131,13 @@ def replaced(circuit: str, folder: Path) -> Iterator[Path]:
             yield fresh
             if (fresh / "meta.json").exists():
                 fresh.chmod(0o755)
-                # Readers see the old folder or the new one, never half of one
-                shutil.rmtree(folder / circuit, ignore_errors=True)
+                # Moved aside whole: readers see the old folder, none or the new one, never half of one
+                if (folder / circuit).exists():
+                    (folder / circuit).rename(folder / f"{unfinished}replaced")
                 fresh.rename(folder / circuit)
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            for left in folder.glob(f"{unfinished}*"):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def save(circuit: str, fresh: Path, pair: tuple[groth16py.ProvingKey, groth16py.VerifyingKey], origin: Meta) -> None:
@@ -190,7 +195,12 @@ def _record(circuit: str, folder: Path) -> Meta | None:
     path = folder / circuit / "meta.json"
     if not path.exists():
         return None
-    meta: Meta = json.loads(path.read_text())
+    try:
+        meta: Meta = json.loads(path.read_text())
+    except (ValueError, RecursionError):
+        meta = {}
+    if not isinstance(meta, dict) or not set(meta) >= IDENTITY:
+        raise KeyRefused(f"{path} is damaged: move {path.parent} away first")
     return meta
 
 
@@ -210,8 +220,12 @@ def _digest(path: Path) -> str:
 
 
 def load_verifying(circuit: str, folder: Path) -> groth16py.VerifyingKey:
-    """Return the verifying key."""
-    return groth16py.VerifyingKey.load(str(folder / circuit / "verifying.key"))
+    """Return the verifying key; raise KeyRefused where it is none."""
+    path = folder / circuit / "verifying.key"
+    try:
+        return groth16py.VerifyingKey.load(str(path))
+    except groth16py.EncodingError as error:
+        raise KeyRefused(f"{path} is damaged ({error}): move {path.parent} away first") from error
 
 
 def load_proving(circuit: str, folder: Path) -> groth16py.ProvingKey:

@@ -56,7 +56,9 @@ def _sections(file: BinaryIO, size: int) -> dict[int, tuple[int, int]]:
     file.read(4)
     count = int.from_bytes(file.read(4), "little")
     found: dict[int, tuple[int, int]] = {}
-    for _ in range(min(count, SECTIONS)):
+    if count > SECTIONS:
+        raise KeyRefused("the zkey has too many sections")
+    for _ in range(count):
         head = file.read(12)
         number, length = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:], "little")
         start = file.tell()

@@ -120,6 +120,9 @@ def test_a_file_that_is_no_key_is_refused(key: Path, tmp_path: Path) -> None:
     parts = sections(key.read_bytes())
     (tmp_path / "doubled.zkey").write_bytes(joined([*parts, parts[1]]))
     assert "doubled section" in str(_import(tmp_path, tmp_path / "doubled.zkey")["error"])
+    (tmp_path / "many.zkey").write_bytes(joined([*parts, *((100 + place, b"") for place in range(64))]))
+    assert "too many sections" in str(_import(tmp_path, tmp_path / "many.zkey")["error"])
+    assert "NAME=HASH" in str(_import(tmp_path, key, "--contributor", "someone")["error"])
     assert "FileNotFoundError" in str(_import(tmp_path, tmp_path / "none.zkey")["error"])
     assert "--ptau" in str(ask("import", SMALL, tmp_path, "--zkey", key)["error"])
 
@@ -229,3 +232,29 @@ def test_a_beacon_that_is_cheap_to_choose_or_comes_early_is_refused(key: Path) -
     cheap, early = _judged(key, {"iterations": 9}, {"order": [0, 2, 1]})
     assert "fewer than" in cheap["refused"]
     assert "must be a beacon" in early["refused"]
+
+
+WORSE = """
+import json, sys
+from circuits.prover.ceremony import require_no_worse
+from circuits.prover.refusals import KeyRefused
+
+origin = {"insecure": True, "insecure_because": ["nobody named the beacon that was announced"]}
+for kept in (None, {"circuit": "c", "insecure": True}, {"circuit": "c", "insecure": False}):
+    require_no_worse(kept, {**origin, "insecure": False})
+    try:
+        require_no_worse(kept, origin)
+        print("taken")
+    except KeyRefused as refused:
+        print(refused)
+"""
+
+
+def test_an_insecure_key_takes_no_secure_ones_place() -> None:
+    done = subprocess.run([sys.executable, "-c", WORSE], cwd=ROOT, capture_output=True, text=True, check=True)
+    announced = "nobody named the beacon that was announced"
+    assert done.stdout.splitlines() == [
+        "taken",
+        "taken",
+        f"a secure key of c is there, and this one is not ({announced}): move it away first",
+    ]

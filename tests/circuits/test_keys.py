@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,46 @@ def test_a_setup_never_replaces_a_contributed_key(ceremony: Path) -> None:
     _alter(ceremony, circuit_hash="0x" + "00" * 32)
     assert "move it away" in str(ask("setup", SMALL, ceremony)["error"])
     assert (ceremony / SMALL / "circuit.zkey").exists()
+
+
+def test_a_contributed_key_without_its_record_is_not_made_anew(ceremony: Path) -> None:
+    record = ceremony / SMALL / "meta.json"
+    record.unlink()
+    assert "without its record" in str(ask("setup", SMALL, ceremony)["error"])
+    for damaged in ("{", "[]", "{}", "[" * 100_000):
+        record.write_text(damaged)
+        for command in COMMANDS:
+            assert "meta.json is damaged: move" in str(ask(command, SMALL, ceremony, request=REQUEST)["error"])
+    assert (ceremony / SMALL / "circuit.zkey").exists()
+
+
+def test_a_damaged_verifying_key_is_named(development: Path) -> None:
+    (development / SMALL / "verifying.key").write_bytes(b"\xff" * 712)
+    for command in COMMANDS:
+        assert "verifying.key is damaged" in str(ask(command, SMALL, development, request=REQUEST)["error"])
+
+
+REPLACED = """
+import os, sys
+from pathlib import Path
+from circuits.prover import keys
+circuit, folder = sys.argv[1], Path(sys.argv[2])
+before, reader = (folder / circuit).stat().st_ino, os.open(folder / circuit, os.O_RDONLY)
+removed = []
+sys.addaudithook(lambda event, arguments: removed.append(str(arguments[0])) if event == "shutil.rmtree" else None)
+with keys.replaced(circuit, folder) as fresh:
+    (fresh / "meta.json").write_text("new")
+assert (folder / circuit / "meta.json").read_text() == "new"
+assert (folder / circuit).stat().st_ino != before
+assert str(folder / circuit) not in removed
+assert os.listdir(reader) == [] and not [path for path in folder.iterdir() if "unfinished" in path.name]
+"""
+
+
+def test_a_reader_never_meets_half_a_key(development: Path) -> None:
+    command = [sys.executable, "-c", REPLACED, SMALL, str(development)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_setup_finds_a_finished_key_and_clears_an_interrupted_one(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What every prover promises, on the processes that ship: arkworks and snarkjs, with the key that snarkjs made."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -127,6 +128,17 @@ async def test_cancelling_leaves_no_process_behind(prover: Prover, stage: str) -
 async def test_a_prover_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         await Groth16Process(tmp_path, KEYS).key(SMALL)
+
+
+@pytest.mark.parametrize("said", ["junk", "5", "[]", "'{' * 200_000", "'9' * (2 << 20)"])
+async def test_a_prover_that_answers_anything_else_is_unavailable_and_ended(said: str, tmp_path: Path) -> None:
+    program = tmp_path / "python"
+    text = said if "'" in said else repr(said)
+    program.write_text(f"#!{sys.executable}\nimport time\nprint({text}, flush=True)\ntime.sleep(600)\n")
+    program.chmod(0o755)
+    with pytest.raises(Unavailable, match="something else than short JSON lines"):
+        await Groth16Process(ROOT, KEYS, str(program)).key(SMALL)
+    assert [one for one in psutil.Process().children() if str(program) in one.cmdline()] == []
 
 
 async def test_the_setting_picks_snarkjs_which_says_that_groth16pys_keys_are_not_for_it() -> None:

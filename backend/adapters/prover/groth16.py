@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
@@ -95,13 +95,26 @@ async def _converse(process: asyncio.subprocess.Process, request: bytes, progres
         await process.stdin.drain()
         process.stdin.close()
     answer: dict[str, Any] | None = None
-    async for line in process.stdout:
-        message = json.loads(line)
+    async for message in _messages(process.stdout):
         if "progress" in message:
             progress(str(message["progress"]))
         else:
             answer = message
     return answer
+
+
+async def _messages(output: asyncio.StreamReader) -> AsyncIterator[dict[str, Any]]:
+    while True:
+        try:
+            line = await output.readline()
+            message = json.loads(line or b"{}")
+        except (ValueError, RecursionError) as error:
+            raise Unavailable(f"the prover answers with something else than short JSON lines: {error}") from error
+        if not line:
+            return
+        if not isinstance(message, dict):
+            raise Unavailable("the prover answers with something else than short JSON lines: no object")
+        yield message
 
 
 def _text(value: Signal) -> str | list[str]:

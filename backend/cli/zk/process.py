@@ -53,7 +53,10 @@ def _converse(process: subprocess.Popen[str], request: Mapping[str, Any] | None,
         process.stdin.close()
     answer: Answer | None = None
     for line in process.stdout:
-        message = json.loads(line)
+        try:
+            message = json.loads(line)
+        except ValueError as cut:
+            raise Unavailable("the process ended in the middle of an answer") from cut
         if "progress" in message:
             progress(str(message["progress"]))
         else:
