@@ -14,6 +14,7 @@ from backend.kernel.field import SCALAR_FIELD
 from backend.kernel.poseidon import position_commitment
 from backend.kernel.refusal import Refused
 from backend.kit.pagination import MAX_LIMIT, Page, PageRequest
+from backend.market.repository import lock_clock
 from backend.ports.clock import Clock
 from backend.ports.journal import SYSTEM_ACCOUNT, Journal
 from backend.proofs import repository
@@ -91,6 +92,8 @@ class EpochService:
 
         An epoch that was missed is closed with what was held at its close.
         """
+        # One at a time, as the opening of a day is: the order of epochs is judged by what others have closed.
+        await lock_clock(session, self._clock.business())
         await self._require_closable(session, epoch)
         await repository.mark_closed(session, epoch)
         closed, refused = [], []

@@ -147,3 +147,28 @@ async def test_jobs_of_several_processes_close_a_day_once(postgres_database: Dat
     await asyncio.gather(*(closing_job(world).run_once() for _ in range(jobs)))
     assert await closings(world) == [sorted({*chain}) for chain in await closings(world)]
     assert [chain.count(EPOCH) for chain in await closings(world)] == [1, 1, 1]
+
+
+async def test_a_later_epoch_that_is_closed_by_hand_waits_for_the_one_being_closed(postgres_database: Database) -> None:
+    world = World(postgres_database)
+    world.clock.advance(business=timedelta(days=2))
+    honest, begun, go = world.holdings.at_close, asyncio.Event(), asyncio.Event()
+
+    async def slow(session: AsyncSession, account_id: int, moment: datetime) -> Any:
+        if moment == close_of(DAY):
+            begun.set()
+            await go.wait()
+        return await honest(session, account_id, moment)
+
+    async def close(epoch: int) -> None:
+        async with world.database.transaction() as session:
+            await world.epochs.close(session, epoch)
+
+    world.holdings.at_close = slow  # type: ignore[method-assign]
+    first = asyncio.create_task(close(EPOCH))
+    await begun.wait()
+    second = asyncio.create_task(close(EPOCH + 1))
+    await asyncio.sleep(0.3)
+    go.set()
+    await asyncio.gather(first, second)
+    assert [fields["epoch"] for _, fields in await world.events()] == [EPOCH, EPOCH + 1]
