@@ -44,9 +44,12 @@ async def open_account(
 
 
 async def administrators(session: AsyncSession) -> Sequence[Account]:
-    """Return the accounts with the admin role, locked until the transaction ends."""
+    """Return the accounts with the admin role; who these are stays so until the transaction ends."""
+    # One row for all who change roles: locked one by one, the admins of two moments are taken in two orders
+    first = select(Account.id).order_by(Account.id).limit(1).with_for_update(key_share=True)
+    await session.execute(first)
     holds_admin = cast(Account.roles, String).like(f'%"{Role.ADMIN}"%')
-    return (await session.scalars(select(Account).where(holds_admin).order_by(Account.id).with_for_update())).all()
+    return (await session.scalars(select(Account).where(holds_admin).order_by(Account.id))).all()
 
 
 async def add_nonce(session: AsyncSession, nonce: str, cookie_sha256: str, expires_at: datetime) -> None:

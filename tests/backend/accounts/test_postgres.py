@@ -83,8 +83,9 @@ async def test_roles_that_are_given_at_once_are_all_kept(site: Site) -> None:
         given = [{"role": role} for role in ("operator", "regulator", "admin")]
         for _ in range(5):
             await admin.put(f"/api/v1/accounts/{subject.address}/roles", json={"roles": []})
-            await asyncio.gather(
+            answers = await asyncio.gather(
                 *(admin.post(f"/api/v1/accounts/{subject.address}/roles", json=role) for role in given)
             )
+            assert [answer.status_code for answer in answers] == [200, 200, 200], [answer.text for answer in answers]
             kept = (await browser.get("/api/v1/auth/me")).json()["user"]["roles"]
             assert kept == ["admin", "operator", "regulator", "trader"]
