@@ -302,7 +302,8 @@ class AttestationService:
             raise Tampered("salt and positions do not make the recorded commitment", account=case.closed.account)
         proof = await self._prover.prove(self._circuit, claim.inputs, claim.public_inputs, progress)
         if isinstance(proof, NoProof):
-            raise Unavailable(f"the prover found no proof of a true statement: {proof.reason}")
+            # The prover's own words may quote an input, and more people than the owner read a job's error.
+            raise Unavailable("the prover found no proof of a true statement")
         made = _proved_claim(case, claim, proof.encoded, proof.cpu_seconds)
         outcome = _attestation(case, AttestationState.PROVED, *_figures(case), made)
         async with self._database.transaction() as session:

@@ -264,7 +264,7 @@ async def test_a_contract_that_computes_another_context_is_tampering(world: Worl
 async def test_a_prover_that_fails_on_a_true_statement_is_a_fault_and_not_a_breach(world: World) -> None:
     await world.prepare()
     world.prover.finds_none = True
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match=r"found no proof of a true statement$"):
         await world.attest()
     assert world.breaches == []
     world.prover.finds_none = False

@@ -176,7 +176,7 @@ class SomeProver:
         del circuit
         progress("proving")
         if self.finds_none:
-            return NoProof("no witness")
+            return NoProof(f"no witness: input values must be non-negative, got {inputs['q']}")
         self.proved.append((inputs, tuple(public_inputs)))
         return Proof(bytes(range(256)), tuple(public_inputs), 1.5)
 
