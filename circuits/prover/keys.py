@@ -123,7 +123,8 @@ def replaced(circuit: str, folder: Path) -> Iterator[Path]:
     parameters(circuit)
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / f".{circuit}.lock"):
-        unfinished = f".{circuit}.unfinished."
+        unfinished, aside = f".{circuit}.unfinished.", folder / f".{circuit}.replaced"
+        _put_back(aside, folder / circuit)
         for left in folder.glob(f"{unfinished}*"):
             shutil.rmtree(left, ignore_errors=True)
         fresh = Path(tempfile.mkdtemp(prefix=unfinished, dir=folder))
@@ -133,11 +134,18 @@ def replaced(circuit: str, folder: Path) -> Iterator[Path]:
                 fresh.chmod(0o755)
                 # Moved aside whole: readers see the old folder, none or the new one, never half of one
                 if (folder / circuit).exists():
-                    (folder / circuit).rename(folder / f"{unfinished}replaced")
+                    (folder / circuit).rename(aside)
                 fresh.rename(folder / circuit)
         finally:
-            for left in folder.glob(f"{unfinished}*"):
-                shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(fresh, ignore_errors=True)
+            _put_back(aside, folder / circuit)
+
+
+def _put_back(aside: Path, place: Path) -> None:
+    """Put a key that was moved aside back where none took its place, else clear it away."""
+    if aside.exists() and not place.exists():
+        aside.rename(place)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def save(circuit: str, fresh: Path, pair: tuple[groth16py.ProvingKey, groth16py.VerifyingKey], origin: Meta) -> None:

@@ -39,7 +39,13 @@ def steps_told(answer: Answer) -> list[str]:
     for number, step in enumerate(answer["steps"], start=1):
         lines.append(f"{number:>2}  {step['who']}: {step['what']}")
         lines += [f"      {step['command']}"] if step["command"] else []
-    return [*lines, "", "The key is secure when", *(f"  - {reason}" for reason in answer["secure_when"])]
+    return [
+        *lines,
+        "",
+        "The key is secure when",
+        *(f"  - {reason}" for reason in answer["secure_when"]),
+        *answer["not_checked"],
+    ]
 
 
 def take_key(circuit: Circuit, folder: Path, zkey: Path, options: Sequence[object], progress: Progress) -> Answer:

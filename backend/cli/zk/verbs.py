@@ -182,7 +182,7 @@ def zk_report(
         bool, typer.Option("--baseline", help="Compare with circuits that hash the returns inside.")
     ] = False,
     gas: Annotated[bool, typer.Option(help="Attest on a local chain of its own.")] = True,
-    write: Annotated[bool, typer.Option("--write", help="Write the table into circuits/README.md.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the whole table into circuits/README.md.")] = False,
     as_json: Json = False,
 ) -> None:
     """Measure each circuit: constraints, prove time and memory, verify time, and the gas of a whole attestation.
@@ -192,6 +192,8 @@ def zk_report(
     from backend.cli.zk.circuits import all_named, parameter_sets
     from backend.cli.zk.report import measured, plain_table, write_table
 
+    if write and circuit:
+        raise Invalid("--write takes the whole table: name no circuits")
     wanted = all_named(circuit or parameter_sets())
     report = measured(wanted, _folder(), baseline=baseline, gas=gas, progress=_progress)
     if write:

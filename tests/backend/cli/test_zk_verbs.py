@@ -69,6 +69,7 @@ def refused(folder: Path) -> Mapping[str, Answer]:
         "no powers": ["zk", "ceremony", "--import", str(EXAMPLE)],
         "powers of nothing": ["zk", "ceremony", "--ptau", str(EXAMPLE)],
         "no zkey": ["zk", "ceremony", SMALL_CIRCUIT, "--import", str(EXAMPLE), "--ptau", str(RETURNS)],
+        "part of the table": ["zk", "report", SMALL_CIRCUIT, "--write"],
         "no baseline": ["zk", "report", SMALL_CIRCUIT, "--baseline"],
     }
     return dict(zip(verbs, several_in(folder, list(verbs.values()), proving_keys_dir=folder / "none"), strict=True))
@@ -190,6 +191,7 @@ def test_what_is_missing_is_told_in_one_line_with_what_is_allowed(refused: Mappi
     assert refused["powers of nothing"].is_one_line(2, "--import")
     assert refused["no zkey"].code == 1
     assert "refi: claim.json is not taken: not a zkey" in refused["no zkey"].err
+    assert refused["part of the table"].is_one_line(2, "name no circuits")
     assert refused["no baseline"].is_one_line(2, "var_4_90, var_16_90")
 
 
