@@ -183,9 +183,9 @@ class AttestationAudit:
         count = len(self.attestations)
         countersigned = sum(made.epoch in self.told.countersigned for made in self.attestations)
         shown = self.policy.shown() if self.policy else ""
-        circuit = f", circuit 0x{self.policy.circuit_hash.hex()}" if self.policy else ""
+        pinned = self.policy.pinned() if self.policy else ""
         return [
-            self.faults.finding(POLICY, f"{shown}{circuit}, defined once"),
+            self.faults.finding(POLICY, f"{shown}, {pinned}, defined once"),
             self.faults.finding(EVENTS, f"{count} attestation ids recomputed"),
             self.faults.finding(LINKS, f"{count} in one chain from the first to the contract's latest"),
             self.faults.finding(RETURNS, f"{count} matrices published before, {countersigned} countersigned"),

@@ -1249,7 +1249,7 @@ class Examination:
             raise Skipped("no returns file named")
         self._require_fold(claim, policy, stated)
         require_groth16(policy.key, from_hex(claim["proof"]), public_inputs(stated))
-        return f"{policy.shown()}, circuit 0x{policy.circuit_hash.hex()}, returns {published}"
+        return f"{policy.shown()}, {policy.pinned()}, returns {published}"
 
     def _require_fold(self, claim: Mapping[str, Any], policy: VarPolicy, stated: Sequence[int]) -> None:
         content = read_file(self._returns_file(), MAX_PACK_BYTES)
@@ -1594,6 +1594,10 @@ class VarPolicy:
         if self.es_limit:
             bounds += f" and ES within {dollars(self.es_limit)} USD"
         return f"{bounds}, k = {self.k} of {self.window} days, {self.instruments} instruments"
+
+    def pinned(self) -> str:
+        """Name the circuit as the policy does, and the key, which alone decides what is proved and who can forge it."""
+        return f"circuit 0x{self.circuit_hash.hex()}, key 0x{keccak256(self.key).hex()}"
 
 
 def read_policy(content: bytes, key_of: Callable[[str], bytes]) -> VarPolicy:

@@ -109,6 +109,7 @@ def test_an_honest_chain_passes_and_shows_its_gaps(audit: Audit, chain: Attested
     assert answer.states == ["attested", "attested", "skipped", "attested", "attested", "open"]
     assert [epoch["epoch"] for epoch in answer.said["policies"][0]["epochs"]] == list(PUBLISHED)
     assert answer.detail("policy").startswith("VaR within 10000 USD and ES within 15000 USD, k = 1 of 3 days")
+    assert answer.detail("policy").endswith(f"circuit {CIRCUIT_HASH}, key 0x{keccak(KEY).hex()}, defined once")
     assert answer.detail("proofs") == "4 folds and Groth16 proofs verified from calldata"
     assert answer.detail("returns") == "4 matrices published before, 2 countersigned"
     assert [epoch["countersigned"] for epoch in answer.said["policies"][0]["epochs"]] == [True, False] * 3

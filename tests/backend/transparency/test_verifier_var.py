@@ -125,7 +125,7 @@ def test_an_attestation_is_verified_whole(attested: dict[str, Any], chain: Any, 
     assert (result(report, "VaR proof"), result(report, "VaR binding")) == ("pass", "pass")
     assert told(report) == (
         "VaR within 10000 USD and ES within 15000 USD, k = 1 of 3 days, 2 instruments, "
-        f"circuit {CIRCUIT_HASH}, returns countersigned"
+        f"circuit {CIRCUIT_HASH}, key 0x{keccak(KEY).hex()}, returns countersigned"
     )
 
 
