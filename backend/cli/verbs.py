@@ -131,14 +131,17 @@ def audit_completeness(
     contract: Contract = "",
     chain_id: ChainId = 0,
     rpc: Rpcs = None,
+    returns: Annotated[
+        list[Path] | None, typer.Option(help="A returns file, for a universe that the platform does not list.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check that nothing of an account was left out: no gap, no cut tail, no fork."""
+    """Check that nothing of an account was left out, and that its positions follow from its fills."""
     from backend.cli.audit.access import Names
     from backend.cli.audit.completeness import audit_completeness as examine
 
     names = Names(network, contract, chain_id, tuple(rpc or ()))
-    raise typer.Exit(examine(account, api, wallet_key, names, as_json=as_json))
+    raise typer.Exit(examine(account, api, wallet_key, names, returns or (), as_json=as_json))
 
 
 @audit.command("export")

@@ -1,6 +1,8 @@
 """`refi audit completeness`: whether everything of an account was disclosed, up to the newest anchor."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,22 +10,30 @@ from typing import Any
 from backend.cli.audit.access import Names, OnChain, granted, listed_anchors, platform, signed_in, wallet_address
 from backend.cli.audit.pages import HEADS_BYTES, account_path, heads, pages
 from backend.cli.audit.shown import progress, show_findings
-from backend.cli.site import Site
-from backend.kernel.errors import Conflict, NotFound, Unavailable
+from backend.cli.site import MIB, Site
+from backend.kernel.errors import Conflict, Invalid, NotFound, Unavailable
 from backend.transparency.engine.completeness import ALL_HEADS, ANCHORS, HEADS, ON_CHAIN, PAGES, Completeness
 from backend.transparency.engine.findings import Finding
 
 
-def audit_completeness(account: str, api: str, wallet: Path, names: Names, *, as_json: bool) -> int:
+def audit_completeness(
+    account: str, api: str, wallet: Path, names: Names, returns: Sequence[Path] = (), *, as_json: bool
+) -> int:
     """Fetch everything about an account, check it, and print what was found."""
     account_path(account)
+    universes = [_universe_of(path) for path in returns]
     site = signed_in(platform(api), wallet)
-    findings, facts = examine(site, account, names, wallet_address(wallet) if account == "me" else "")
+    findings, facts = examine(site, account, names, wallet_address(wallet) if account == "me" else "", universes)
     return show_findings(findings, facts, as_json=as_json)
 
 
-def examine(site: Site, account: str, names: Names, wallet: str = "") -> tuple[list[Finding], dict[str, Any]]:
-    """Return what was found about an account, and of what; `wallet` is the one that "me" must be."""
+def examine(
+    site: Site, account: str, names: Names, wallet: str = "", universes: Sequence[Sequence[str]] = ()
+) -> tuple[list[Finding], dict[str, Any]]:
+    """Return what was found about an account, and of what.
+
+    `wallet` is the one that "me" must be; universes: tickers beside those that the platform lists.
+    """
     asked = wallet or account
     audit = Completeness(asked.lower() if asked.startswith("0x") else asked)
     chain = OnChain(names.trusted(), names.rpc)
@@ -36,16 +46,41 @@ def examine(site: Site, account: str, names: Names, wallet: str = "") -> tuple[l
     _list_anchors(site, audit)
     for answer in heads(site, account, len(audit.anchors) - 1):
         _taken(audit, HEADS, partial(audit.add_heads, answer))
+    _name_universes(site, audit, universes)
     _read_pages(site, account, names, audit)
     _read_all_heads(site, audit)
     findings = audit.findings(required)
     findings.append(on_chain or _compared(chain, identity, audit))
-    return findings, {"account": audit.account, "records": len(audit.indices), "anchors": len(audit.anchors)}
+    counted = {"records": len(audit.indices), "anchors": len(audit.anchors), "positions": audit.positions.facts()}
+    return findings, {"account": audit.account, **counted}
 
 
 def _list_anchors(site: Site, audit: Completeness) -> None:
     for anchor in listed_anchors(site):
         _taken(audit, ANCHORS, partial(audit.add_anchor, anchor))
+
+
+def _name_universes(site: Site, audit: Completeness, universes: Sequence[Sequence[str]]) -> None:
+    for tickers in universes:
+        audit.positions.add_universe(tickers)
+    # A universe is the hash of its tickers: whoever lists them, a wrong list is another universe.
+    reply = site.get("/api/v1/market/instruments", MIB)
+    if reply.ok:
+        with suppress(Invalid, Unavailable):
+            listed = reply.document().get("instruments")
+            audit.positions.add_universe(listed if isinstance(listed, list) else [])
+
+
+def _universe_of(path: Path) -> list[str]:
+    """Return the tickers of a returns file."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise Invalid(f"{path} cannot be read as a returns file") from error
+    universe = content.get("universe") if isinstance(content, dict) else None
+    if not isinstance(universe, list):
+        raise Invalid(f"{path} is no returns file: it names no universe")
+    return universe
 
 
 def _read_pages(site: Site, account: str, names: Names, audit: Completeness) -> None:

@@ -15,6 +15,7 @@ from backend.kernel.heads import AccountHead, HeadProof, heads_root, verify_head
 from backend.kernel.merkle import leaf_hash, root
 from backend.transparency.engine.findings import Faults, Finding
 from backend.transparency.engine.log_audit import AnchorClaim
+from backend.transparency.engine.positions import Positions
 
 CHAINED = frozenset({"account", "event", "prev", "seq"})
 RETAINED = CHAINED | {"epoch", "position_commitment"}
@@ -61,9 +62,14 @@ class Completeness:
     anchors: dict[int, AnchorClaim] = field(default_factory=dict)
     shown: dict[int, AccountHead] = field(default_factory=dict)
     full: int = 0
+    positions: Positions = field(init=False)
     _identity: tuple[str, str, str] | None = None
     _last_page: Mapping[str, Any] = field(default_factory=dict)
     _heads: dict[bytes, AccountHead] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Read the positions from the same records, under the same faults."""
+        self.positions = Positions(self.faults)
 
     # --- what comes in
 
@@ -155,6 +161,7 @@ class Completeness:
             self.faults.finding(TAIL, f"record {total} is the head at anchor {self._last_page.get('anchor')}"),
             self.faults.finding(ANCHORS, f"{len(self.anchors)} anchors, none left out"),
             self._all_heads(),
+            self.positions.finding(),
             self._reconciled(),
         ]
 
@@ -180,6 +187,7 @@ class Completeness:
         self.faults.require(PREV, linked, f"prev of seq {expected} is not the commitment before it")
         self._require_commitment(expected, entry["disclosed"], values, commitment)
         self._note_event(expected, values)
+        self.positions.add_record(expected, values, erased=expected in self.erased)
         self.indices.append(int(entry["index"]))
         self.commitments.append(commitment)
 

@@ -11,12 +11,28 @@ from backend.kernel import merkle
 from backend.kernel.canonical import JsonValue, canonical_json, encode_bytes
 from backend.kernel.commitment import commit, disclose
 from backend.kernel.heads import AccountHead, head_proof, heads_root
+from backend.kernel.poseidon import position_commitment
 from backend.kernel.signed_note import Checkpoint, checkpoint_text, sign_note
+from backend.proofs.engine.kept import word
+from backend.proofs.engine.returns import universe_id
 from tests.backend.cli.logs import KEY, PRIVATE, problem
 from tests.backend.transparency.bundles import anchor
 
 TRADER, OTHER, THIRD = (bytes([n]) * 32 for n in (5, 9, 3))
+UNIVERSE = ("MSFT", "AAPL", "IBM")
 WITHOUT_ERASED = ("account", "epoch", "event", "position_commitment", "prev", "seq")
+
+
+def committed(
+    epoch: int, held: Mapping[str, int] | None = None, *, universe: tuple[str, ...] = UNIVERSE, salt: int = 77
+) -> dict[str, JsonValue]:
+    """Return what commits to holdings (1e-6): the fields of `epoch.closed`, of `account.opened` where None."""
+    quantities = [(held or {}).get(name, 0) for name in universe]
+    commitment = position_commitment(salt + epoch, universe_id(universe), quantities)
+    fields: dict[str, JsonValue] = {
+        "epoch": epoch, "position_commitment": word(commitment), "position_salt": word(salt + epoch)
+    }  # fmt: skip
+    return fields if held is None else fields | {"universe_id": word(universe_id(universe))}
 
 
 @dataclass(slots=True)
@@ -38,6 +54,7 @@ class Ledger:
     records: list[Kept] = field(default_factory=list)
     anchors: list[tuple[int, list[AccountHead]]] = field(default_factory=list)
     regulator: bool = True
+    instruments: tuple[str, ...] = UNIVERSE
 
     def record(self, account: bytes, event: str, *, seq: int = 0, prev: bytes = b"", **more: JsonValue) -> Kept:
         """Append a record; `seq` and `prev` follow unless a test bends them."""
@@ -113,6 +130,8 @@ class Ledger:
         if path == "/api/v1/log/anchors":
             listed = [self.anchor(at) | {"state": "safe"} for at in range(len(self.anchors))]
             return 200, json.dumps({"chain_id": 42069, "contract": listed[0]["contract"], "anchors": listed}).encode()
+        if path == "/api/v1/market/instruments":
+            return 200, json.dumps({"instruments": self.instruments}).encode()
         if match := re.fullmatch(r"/api/v1/evidence/accounts/([A-Za-z0-9_-]+)(/heads)?", path):
             return self.account_heads() if match[2] else self.account_page(int(query["after"]), int(query["limit"]))
         if (match := re.fullmatch(r"/api/v1/evidence/heads/([0-9]+)", path)) and self.regulator:
@@ -149,7 +168,7 @@ def honest() -> Ledger:
     log = Ledger()
     log.record(OTHER, "account.opened", subject="0x" + "cd" * 20)
     log.place_anchor()
-    log.record(TRADER, "account.opened", subject="0x" + "ab" * 20, epoch=20_000, position_commitment="0x00")
+    log.record(TRADER, "account.opened", subject="0x" + "ab" * 20, **committed(20_000))
     log.record(TRADER, "order.filled", instrument="AAPL", quantity="10", price="187.25")
     log.place_anchor()
     log.record(OTHER, "order.filled", instrument="MSFT", quantity="1", price="50")
