@@ -25,11 +25,11 @@ WITHOUT_ERASED = ("account", "epoch", "event", "position_commitment", "prev", "s
 
 def committed(
     epoch: int, held: Mapping[str, int] | None = None, *, universe: tuple[str, ...] = UNIVERSE, salt: int = 77
-) -> dict[str, JsonValue]:
+) -> dict[str, Any]:
     """Return what commits to holdings (1e-6): the fields of `epoch.closed`, of `account.opened` where None."""
     quantities = [(held or {}).get(name, 0) for name in universe]
     commitment = position_commitment(salt + epoch, universe_id(universe), quantities)
-    fields: dict[str, JsonValue] = {
+    fields: dict[str, Any] = {
         "epoch": epoch, "position_commitment": word(commitment), "position_salt": word(salt + epoch)
     }  # fmt: skip
     return fields if held is None else fields | {"universe_id": word(universe_id(universe))}
