@@ -21,7 +21,7 @@ def audit_completeness(
 ) -> int:
     """Fetch everything about an account, check it, and print what was found."""
     account_path(account)
-    universes = [_universe_of(path) for path in returns]
+    universes = [universe_of(path) for path in returns]
     site = signed_in(platform(api), wallet)
     findings, facts = examine(site, account, names, wallet_address(wallet) if account == "me" else "", universes)
     return show_findings(findings, facts, as_json=as_json)
@@ -71,7 +71,7 @@ def _name_universes(site: Site, audit: Completeness, universes: Sequence[Sequenc
             audit.positions.add_universe(listed if isinstance(listed, list) else [])
 
 
-def _universe_of(path: Path) -> list[str]:
+def universe_of(path: Path) -> list[str]:
     """Return the tickers of a returns file."""
     try:
         content = json.loads(path.read_bytes())

@@ -26,15 +26,19 @@ def audit(run: Run, tell: Tell) -> str:
     )
     tell("every leaf and every root of the log")
     whole = _refi(run, "audit", "log", "--api", run.api_url, "--log-key", log_key, *named)
-    tell("every record of the trader's account")
+    tell("every record of the trader's account, and what its closings follow from")
     trader = run.wallets["trader"].address
     account = _refi(run, "audit", "completeness", trader, "--wallet", str(key), "--api", run.api_url, *named)
+    positions = account["positions"]
+    if not positions["recorded"] or positions["follow"] < positions["recorded"]:
+        raise Conflict(f"not every commitment of the trader was checked against the fills: {positions}")
     tell("one entry, proved as L1 would")
     on_l1 = _proved_for_l1(run, whole["size"] - 1, folder, named)
     run.summary["audit"] = {"witness": witnessed, "log": whole, "account": account, "l1": on_l1}
     return (
         f"witness cosigned {witnessed['size']} entries; {whole['size']} leaves and {whole['anchors']} anchors "
-        f"recomputed; {account['records']} records of the trader, none left out; one entry proved for L1"
+        f"recomputed; {account['records']} records of the trader, none left out, {positions['follow']} of "
+        f"{positions['recorded']} position commitments follow from the fills; one entry proved for L1"
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from backend.cli.audit import completeness
 from backend.cli.audit.access import Names
 from backend.cli.site import Site
 from backend.kernel.canonical import encode_bytes
-from backend.kernel.errors import NotFound, Unavailable
+from backend.kernel.errors import Invalid, NotFound, Unavailable
 from backend.kernel.heads import AccountHead
 from backend.kernel.keccak import keccak256
 from backend.transparency.engine.findings import exit_code
@@ -19,7 +20,7 @@ from backend.transparency.engine.log_audit import AnchorClaim
 from tests.backend.cli.logs import Served, problem
 from tests.backend.transparency.bundles import CHAIN_ID, CONTRACT, LOG_ID
 from tests.backend.transparency.conftest import Chain, Endpoint, word
-from tests.backend.transparency.ledger import OTHER, TRADER, Ledger, honest
+from tests.backend.transparency.ledger import OTHER, TRADER, UNIVERSE, Ledger, committed, honest
 
 NAMED = Names(contract=CONTRACT, chain_id=CHAIN_ID)
 Examine = Callable[..., dict[str, str]]
@@ -375,3 +376,84 @@ def test_nothing_more_is_read_after_a_page_that_is_refused() -> None:
     server.end()
     assert exit_code(findings) == 1
     assert sum("/me?" in path for path in server.asked) == 2
+
+
+def traded(universe: tuple[str, ...] = UNIVERSE, ignored: int = 0) -> Ledger:
+    """Return a log with an opening, two fills and two closings, the second of which may ignore some shares."""
+    log, day = Ledger(), 20_777
+    log.record(TRADER, "account.opened", subject="0x" + "ab" * 20, **committed(day, universe=universe))
+    log.record(TRADER, "order.filled", instrument="AAPL", side="buy", quantity="10", order_id="a")
+    log.record(TRADER, "epoch.closed", **committed(day, {"AAPL": 10_000_000}, universe=universe))
+    log.place_anchor()
+    log.record(TRADER, "order.filled", instrument="AAPL", side="sell", quantity="2.5", order_id="b")
+    held = {"AAPL": 7_500_000 + ignored}
+    log.record(TRADER, "epoch.closed", **committed(day + 1, held, universe=universe))
+    log.record(TRADER, "reconciliation.completed", day="2026-11-20")
+    log.place_anchor()
+    return log
+
+
+def positions_of(log: Ledger | Bent, *universes: tuple[str, ...]) -> tuple[str, str, Document]:
+    """Return the result of the positions' check, its detail, and what it counts."""
+    server = Served(log.answer)
+    findings, facts = completeness.examine(Site(server.url), "me", NAMED, universes=universes)
+    server.end()
+    found = next(finding for finding in findings if finding.name == "positions")
+    assert exit_code(findings) == (found.result == "fail")
+    return found.result, found.detail, facts["positions"]
+
+
+def test_closings_follow_from_the_fills_that_are_disclosed(examine: Examine) -> None:
+    assert examine(Bent(traded())) == {"anchors on chain": "skipped"}
+    assert positions_of(traded()) == (
+        "pass",
+        "3 of 3 commitments follow from the fills before them",
+        {"recorded": 3, "follow": 3, "skipped": []},
+    )
+
+
+def test_a_closing_that_ignores_a_fill_is_found() -> None:
+    result, detail, counted = positions_of(traded(ignored=2_500_000))
+    assert (result, detail) == ("fail", "commitment does not follow from the fills: epoch 20778")
+    assert counted["follow"] == 2
+
+
+def test_a_fill_that_is_not_shown_is_found_by_the_closings_too(examine: Examine) -> None:
+    failed = examine(Bent(traded(), bend_page(lambda page: page["entries"].pop(1))))
+    assert {"sequence", "prev chain", "positions"} <= failed.keys()
+
+
+def test_an_erased_fill_leaves_the_closings_after_it_open(examine: Examine) -> None:
+    log = traded()
+    log.record(TRADER, "erasure", erased=2, until=20_778)
+    for seq in (1, 4):
+        log.erase(TRADER, seq)
+    log.place_anchor()
+    assert examine(Bent(log)) == {"anchors on chain": "skipped"}
+    _, detail, counted = positions_of(log)
+    assert detail.endswith("not checked: 1 erased, 1 after an erased fill")
+    assert [skipped["epoch"] for skipped in counted["skipped"]] == [20_777, 20_778]
+
+
+def test_a_universe_that_the_platform_does_not_list_can_be_named() -> None:
+    older = ("AAPL", "XYZ")
+    assert positions_of(traded(older))[:2] == ("skipped", "not checked: 3 of a universe whose tickers are not known")
+    assert positions_of(traded(older), older)[2]["follow"] == 3
+    assert positions_of(traded(older), older[::-1])[0] == "skipped"
+
+
+@pytest.mark.parametrize("listed", [None, {}, {"instruments": 7}, {"instruments": [["AAPL"]]}, {"instruments": []}])
+def test_tickers_that_are_not_listed_are_not_known(listed: Document | None) -> None:
+    log = Bent(traded(), lambda path, document: listed if path.endswith("/instruments") else document)
+    assert positions_of(log)[0] == "skipped"
+    assert positions_of(log, UNIVERSE)[0] == "pass"
+
+
+def test_the_universe_is_read_from_a_returns_file(tmp_path: Path) -> None:
+    file = tmp_path / "returns.json"
+    file.write_text(json.dumps({"universe": list(UNIVERSE), "epoch": 20_777, "v": 1}))
+    assert completeness.universe_of(file) == list(UNIVERSE)
+    for content in ("[]", "{}", "nothing", '{"universe": "AAPL"}', "[" * 100_000):
+        file.write_text(content)
+        with pytest.raises(Invalid, match="returns file"):
+            completeness.universe_of(file)
