@@ -28,7 +28,7 @@ from backend.kernel.fixed import PNL_DECIMALS, to_units
 from backend.kernel.keccak import keccak256
 from backend.kit.db import Database
 from backend.kit.limits import Limiter, MemoryLimiter
-from backend.kit.queue import EmbeddedJobs, Handlers, JobBoard, Jobs, WorkerRuntime
+from backend.kit.queue import Chore, EmbeddedJobs, Handlers, JobBoard, Jobs, WorkerRuntime
 from backend.market.service import MarketService, ReplayedClock
 from backend.market.types import DataBounds
 from backend.pipeline.parts import TradeParts
@@ -45,6 +45,7 @@ from backend.proofs.engine.kept import Attestation
 from backend.proofs.engine.returns import universe_id
 from backend.proofs.service import (
     AttestationService,
+    AttestingJob,
     ClosingJob,
     CountersignService,
     EpochService,
@@ -406,6 +407,7 @@ def build(settings: Settings) -> Platform:
         )
     }  # fmt: skip
     services |= {
+        AttestingJob: AttestingJob(database, chain, reader, anchoring, clock, jobs, policy_id=attestations.policy_id),
         OrderService: OrderService(stages),
         CredentialService: CredentialService(chain, journal),
         Journal: journal,
@@ -425,7 +427,9 @@ async def worker_runtime(settings: Settings) -> AsyncIterator[WorkerRuntime]:
         await platform.load()
         artifacts, bundles = platform.service(ArtifactService), platform.service(LogBundles)
         closing = platform.service(ClosingJob)
-        chores = (closing.run_once, bundles.try_build, partial(artifacts.retry_pending, platform.database))
+        chores: list[Chore] = [closing.run_once, bundles.try_build, partial(artifacts.retry_pending, platform.database)]
+        if settings.attest == "closed":
+            chores.append(platform.service(AttestingJob).run_once)
         yield WorkerRuntime(platform.database, platform.handlers, chores=chores)
     finally:
         await platform.close()

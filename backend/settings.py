@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     retention: timedelta = Field(default=FIVE_YEARS, ge=timedelta(0), le=timedelta(days=36_525))
     anchor_follow: timedelta = timedelta(seconds=2)
 
+    # VaR: every closed epoch is attested, or only what somebody asks for
+    attest: Literal["closed", "asked"] = "closed"
+
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, url: str) -> str:

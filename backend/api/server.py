@@ -14,7 +14,7 @@ from backend.governance.service import ModelService
 from backend.kernel.errors import Conflict, NotFound, Unavailable
 from backend.kit.logging import configure_logging
 from backend.migrations import upgrade
-from backend.proofs.service import ClosingJob
+from backend.proofs.service import AttestingJob, ClosingJob
 from backend.settings import Settings
 from backend.transparency.service import LogBundles
 
@@ -34,6 +34,7 @@ def application(settings: Settings) -> FastAPI:
     artifacts: ArtifactService = platform.service(ArtifactService)
     bundles: LogBundles = platform.service(LogBundles)
     closing: ClosingJob = platform.service(ClosingJob)
+    attesting: AttestingJob = platform.service(AttestingJob)
 
     async def sequence() -> None:
         await platform.load()
@@ -64,6 +65,7 @@ def application(settings: Settings) -> FastAPI:
             "pins": catch_up_pins,
             "bundles": bundles.run,
             "epochs": closing.run,
+            **({"attestations": attesting.run} if settings.attest == "closed" else {}),
             "governance": follow_the_dao,
             "var policy": partial(_insist_on_the_var_policy, platform),
         },

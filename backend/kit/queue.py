@@ -230,6 +230,11 @@ async def open_jobs(session: AsyncSession, name: str, field: str, value: str) ->
     ]
 
 
+async def ends_of(session: AsyncSession, keys: Sequence[str]) -> Sequence[datetime | None]:
+    """Return when the jobs ended that were queued under these keys, None for each that is not over."""
+    return list((await session.scalars(select(Job.finished_at).where(Job.key.in_(keys)))).all())
+
+
 async def run_job(database: Database, handlers: Handlers, job_id: str, lease: timedelta = LEASE) -> bool:
     """Run a job if nobody else does; False when it is in living hands and may have to be asked for again."""
     job = await _claim(database, job_id, lease)

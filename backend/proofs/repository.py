@@ -5,11 +5,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import String, cast, delete, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.kernel.canonical import decimal_string, parse_decimal
 from backend.kit.db import insert_once
+from backend.kit.models import Job
 from backend.proofs.engine.kept import (
     Attestation,
     AttestationState,
@@ -84,6 +85,44 @@ async def mark_closed(session: AsyncSession, epoch: int) -> None:
 async def newest_closing(session: AsyncSession) -> int | None:
     """Return the newest epoch that was closed."""
     return await session.scalar(select(func.max(ClosedDayRow.epoch)))
+
+
+async def unattested(
+    session: AsyncSession, policy_id: bytes, look_back: int, last: tuple[str, str]
+) -> list[ClosedEpoch]:
+    """Return each wallet's oldest closed epoch whose returns are published and that a policy says nothing of yet.
+
+    Oldest first, none older than `look_back` days before the newest; those are left out for which a job was queued
+    under the key of the last attempt: `last` is what stands before and behind the wallet and the epoch in it.
+    """
+    newest = await newest_closing(session)
+    if newest is None:
+        return []
+    before, behind = last
+    key = literal(before) + EpochRow.subject + literal("/") + cast(EpochRow.epoch, String) + literal(behind)
+    oldest = (
+        select(EpochRow.subject, func.min(EpochRow.epoch).label("epoch"))
+        .join(
+            PublicationRow,
+            (PublicationRow.universe_id == EpochRow.universe_id) & (PublicationRow.epoch == EpochRow.epoch),
+        )
+        .outerjoin(
+            AttestationRow,
+            (AttestationRow.subject == EpochRow.subject)
+            & (AttestationRow.epoch == EpochRow.epoch)
+            & (AttestationRow.policy_id == word(policy_id))
+            & (AttestationRow.state != AttestationState.PROVED),
+        )
+        .where(
+            EpochRow.epoch >= newest - look_back,
+            AttestationRow.id.is_(None),
+            ~select(Job.id).where(Job.key == key).exists(),
+        )
+        .group_by(EpochRow.subject)
+        .subquery()
+    )
+    query = select(EpochRow).join(oldest, (oldest.c.subject == EpochRow.subject) & (oldest.c.epoch == EpochRow.epoch))
+    return [_epoch(row) for row in await session.scalars(query.order_by(EpochRow.epoch, EpochRow.id))]
 
 
 async def publication(session: AsyncSession, universe_id: bytes, epoch: int) -> Publication | None:

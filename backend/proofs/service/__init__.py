@@ -2,6 +2,7 @@
 
 from backend.proofs.service.anchored import Anchors, RecordChain
 from backend.proofs.service.attestation import ATTEST_JOB, AttestationService, Hold, OnBreach
+from backend.proofs.service.attesting import AttestingJob
 from backend.proofs.service.closing import ClosingJob
 from backend.proofs.service.countersigning import Countersigned, CountersignService, Disputed
 from backend.proofs.service.epochs import Directory, EpochService, Holdings, TradingAccount
@@ -11,6 +12,7 @@ __all__ = [
     "ATTEST_JOB",
     "Anchors",
     "AttestationService",
+    "AttestingJob",
     "ClosingJob",
     "CountersignService",
     "Countersigned",
