@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from backend.kernel.canonical import parse_decimal, parse_time
+from backend.kernel.canonical import parse_decimal, parse_time, time_string
 from backend.kernel.clock import close_of, day_of
 from backend.kernel.errors import Invalid
 from backend.kernel.field import SCALAR_FIELD
@@ -66,6 +66,7 @@ class Positions:
     _late: list[Filled] = field(default_factory=list)
     _given: dict[str, datetime] = field(default_factory=dict)
     _unreadable: str = ""
+    _beyond: tuple[Filled, ...] = ()
     _fill_erased: bool = False
     _order_erased: bool = False
     _newest: int = -1
@@ -73,8 +74,9 @@ class Positions:
 
     def add_universe(self, tickers: Sequence[str]) -> None:
         """Take tickers in the order of a universe: its id is their hash, whoever names them. Raises Invalid."""
-        if not all(isinstance(ticker, str) and ticker.isascii() for ticker in tickers):
-            raise Invalid("a ticker is ASCII text")
+        # A ticker that ends in zeros would hash as the one without them.
+        if not all(isinstance(ticker, str) and ticker.isascii() and ticker.isprintable() for ticker in tickers):
+            raise Invalid("a ticker is printable ASCII text")
         self.universes[universe_id(tickers)] = tuple(tickers)
 
     def add_record(self, seq: int, values: Mapping[str, Any], *, erased: bool) -> None:
@@ -104,6 +106,12 @@ class Positions:
             return Finding(POSITIONS, "skipped", "no commitment to positions is recorded")
         reasons = Counter(reason for _, reason in self.skipped)
         told = f"{self.follow} of {self.recorded} commitments follow from the fills before them"
+        if self._beyond:
+            # They count in a later closing: one that is dated beyond every close would count in none.
+            newest = time_string(max(filled.given for filled in self._beyond))
+            told += (
+                f"; {len(self._beyond)} fills before the last one are of orders given after its close, up to {newest}"
+            )
         left = "not checked: " + ", ".join(f"{count} {reason}" for reason, count in reasons.items())
         if POSITIONS not in self.faults.first and not self.follow:
             return Finding(POSITIONS, "skipped", left)
@@ -170,6 +178,7 @@ class Positions:
         moment = close_of(day_of(epoch))
         # Closings come in order: a fill that is of one's time is of the next one's too.
         self._late = [filled for filled in self._late if filled.given > moment]
+        self._beyond = tuple(self._late)
         if self._fill_erased:
             return {}, FILL_ERASED
         if any(not filled.sure for filled in self._late):

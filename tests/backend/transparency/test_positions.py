@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from backend.accounts.types import Caller
 from backend.kernel.canonical import JsonValue, time_string
@@ -177,6 +179,42 @@ def test_an_order_of_the_closes_own_moment_is_of_its_epoch() -> None:
     assert chain.found()[1]["follow"] == 1
 
 
+def test_fills_that_are_dated_beyond_the_last_close_are_told() -> None:
+    chain = Chain()
+    chain.fill(FIRST, "10")
+    chain.fill(FIRST, "5")["ts_event"] = "9999-01-01T00:00:00.000000Z"
+    chain.close(FIRST, AAPL=10_000_000)
+    told = "; 1 fills before the last one are of orders given after its close, up to 9999-01-01T00:00:00.000000Z"
+    assert chain.found()[0].detail.endswith(told)
+    chain.fill(FIRST + 1, "1")
+    chain.close(FIRST + 1, AAPL=11_000_000)
+    assert chain.found()[0].detail.endswith(told)
+
+
+steps = st.lists(
+    st.one_of(st.none(), st.tuples(st.sampled_from(UNIVERSE), st.integers(-9, 9), st.integers(0, 6))), max_size=12
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps)
+def test_what_is_held_at_a_close_is_the_sum_of_the_fills_that_are_of_its_time(
+    placed: list[tuple[str, int, int] | None],
+) -> None:
+    chain, fills, closed = Chain(), list[tuple[str, int, int]](), 0
+    for step in placed:
+        if step is not None and step[1]:
+            chain.fill(FIRST + step[2], str(step[1]), step[0])
+            fills.append(step)
+        elif step is None:
+            held = dict.fromkeys(UNIVERSE, 0)
+            for name, shares, day in fills:
+                held[name] += shares * 10**6 * (day <= closed)
+            chain.close(FIRST + closed, **held)
+            closed += 1
+    assert chain.found()[1] == {"recorded": closed, "follow": closed, "skipped": []}
+
+
 def late(between: bool) -> Chain:
     """Return a chain with an order of unknown fate whose fill is recorded after the close of its day."""
     chain = Chain()
@@ -258,7 +296,7 @@ def test_an_epoch_that_is_none_is_a_fault(epoch: Any) -> None:
     assert failing(chain).startswith("seq 4 commits to positions of no epoch")
 
 
-@pytest.mark.parametrize("tickers", [[], ["A", "A"], [1], ["Ä"], ["A" * 33], [["A"]]])
+@pytest.mark.parametrize("tickers", [[], ["A", "A"], [1], ["Ä"], ["A\0"], ["A" * 33], [["A"]]])
 def test_tickers_that_are_no_universe_are_refused(tickers: Any) -> None:
     with pytest.raises(Invalid):
         Positions(Faults()).add_universe(tickers)
