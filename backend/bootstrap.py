@@ -29,7 +29,7 @@ from backend.kernel.keccak import keccak256
 from backend.kit.db import Database
 from backend.kit.limits import Limiter, MemoryLimiter
 from backend.kit.queue import Chore, EmbeddedJobs, Handlers, JobBoard, Jobs, WorkerRuntime
-from backend.market.service import MarketService, ReplayedClock
+from backend.market.service import AdvanceHook, MarketService, ReplayedClock
 from backend.market.types import DataBounds
 from backend.pipeline.parts import TradeParts
 from backend.pipeline.service import OrderService
@@ -41,11 +41,12 @@ from backend.ports.market_data import MarketData
 from backend.ports.policy import Policy
 from backend.ports.prover import Prover
 from backend.ports.signer import KeyRole, Signer
-from backend.proofs.engine.kept import Attestation
+from backend.proofs.engine.kept import Attestation, Closing
 from backend.proofs.engine.returns import universe_id
 from backend.proofs.service import (
     AttestationService,
     AttestingJob,
+    CloseDay,
     ClosingJob,
     CountersignService,
     EpochService,
@@ -315,6 +316,15 @@ def holding(accounts: Accounts, execution: ExecutionService) -> Hold:
     return hold
 
 
+def before_the_next(close_day: CloseDay) -> AdvanceHook:
+    """Return what closes a replayed day with the opening of the next."""
+
+    async def hook(session: AsyncSession, ending: date, _next: date) -> None:
+        await close_day(session, ending)
+
+    return hook
+
+
 def build(settings: Settings) -> Platform:
     """Build the platform from its settings."""
     from backend.adapters.broker.paper import PaperBroker, PaperRates
@@ -367,14 +377,15 @@ def build(settings: Settings) -> Platform:
         broker, execution, accounts, switch, journal, clock, retention=settings.retention
     )
 
-    async def close_day(session: AsyncSession, ending: date, _next: date | None = None) -> None:
+    async def close_day(session: AsyncSession, ending: date) -> Closing:
         # Orders of unknown fate are settled before positions are committed to; the system's chain comes last.
         found = await reconciliations.compare(session, ending, closing=True)
-        await epochs.close(session, epoch_of(ending))
+        closed = await epochs.close(session, epoch_of(ending))
         await reconciliations.conclude(session, ending, found)
+        return closed
 
     # A replayed day is closed with the opening of the next; the job closes what a running clock has passed.
-    market.before_advance.append(close_day)
+    market.before_advance.append(before_the_next(close_day))
     closing = ClosingJob(database, epochs, market_data, clock, close_day, market.load)
     returns = ReturnsService(chain, market_data, artifacts, journal, clock, window=WINDOW, bounds=bounds)
     second = outside.signer.address(KeyRole.COUNTERSIGNER)

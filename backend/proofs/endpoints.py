@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from backend.accounts.endpoints import SignedIn, requires
 from backend.accounts.types import Role
 from backend.kernel.canonical import decimal_string
-from backend.kernel.errors import Forbidden
+from backend.kernel.errors import Forbidden, NotFound
 from backend.kernel.refusal import Refused
 from backend.kit.deps import Reading, Transaction, provided
 from backend.kit.problems import refusal_problem
@@ -28,11 +28,11 @@ from backend.proofs.schemas import (
     StartedOut,
     VarOut,
 )
-from backend.proofs.service import ATTEST_JOB, AttestationService, EpochService, ReturnsService
+from backend.proofs.service import ATTEST_JOB, AttestationService, ClosingJob, ReturnsService
 
 router = APIRouter(tags=["proofs"])
 
-Epochs = Annotated[EpochService, Depends(provided(EpochService))]
+Closings = Annotated[ClosingJob, Depends(provided(ClosingJob))]
 Returns = Annotated[ReturnsService, Depends(provided(ReturnsService))]
 Attestations = Annotated[AttestationService, Depends(provided(AttestationService))]
 Queue = Annotated[Jobs, Depends(provided(Jobs))]
@@ -44,9 +44,9 @@ Limit = Annotated[int, Query(ge=1, le=1_000)]
 
 
 @router.post("/epochs/close", dependencies=[Depends(requires(Role.OPERATOR))])
-async def close_epoch(body: CloseEpochIn, epochs: Epochs, session: Transaction) -> ClosingOut:
-    """Commit to every account's positions at the end of an epoch."""
-    closing = await epochs.close(session, body.epoch)
+async def close_epoch(body: CloseEpochIn, closings: Closings, session: Transaction) -> ClosingOut:
+    """Settle an epoch's orders and commit to every account's positions at its end; a day before it comes first."""
+    closing = await closings.close(session, body.epoch)
     refused = [RefusedAccountOut(account=account, rule=no.rule, reason=no.reason) for account, no in closing.refused]
     return ClosingOut(epoch=closing.epoch, closed=len(closing.closed), refused=refused)
 
@@ -76,6 +76,8 @@ async def start_attestation(
     own = body.subject.lower() == caller.address
     if not own and Role.OPERATOR not in caller.roles:
         raise Forbidden("only the wallet's owner or an operator may ask for this")
+    if await attestations.closed(session, body.subject, body.epoch) is None:
+        raise NotFound(f"epoch {body.epoch} is not closed for this wallet")
     payload = {"subject": body.subject.lower(), "epoch": body.epoch, "own": own}
     optional = {"policy_id": body.policy_id, "anchor_index": body.anchor_index}
     named = {name: value for name, value in optional.items() if value is not None}

@@ -3,7 +3,7 @@
 from backend.proofs.service.anchored import Anchors, RecordChain
 from backend.proofs.service.attestation import ATTEST_JOB, AttestationService, Hold, OnBreach
 from backend.proofs.service.attesting import AttestingJob
-from backend.proofs.service.closing import ClosingJob
+from backend.proofs.service.closing import CloseDay, ClosingJob
 from backend.proofs.service.countersigning import Countersigned, CountersignService, Disputed
 from backend.proofs.service.epochs import Directory, EpochService, Holdings, TradingAccount
 from backend.proofs.service.returns import Pinned, Pinner, ReturnsService
@@ -13,6 +13,7 @@ __all__ = [
     "Anchors",
     "AttestationService",
     "AttestingJob",
+    "CloseDay",
     "ClosingJob",
     "CountersignService",
     "Countersigned",

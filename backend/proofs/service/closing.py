@@ -8,18 +8,20 @@ from datetime import date, timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.kernel.clock import day_of, epoch_of
 from backend.kernel.errors import Conflict
 from backend.kit.db import Database
 from backend.market.repository import lock_clock
 from backend.ports.clock import Clock
 from backend.ports.market_data import MarketData
+from backend.proofs.engine.kept import Closing
 from backend.proofs.service.epochs import EpochService
 
 log = structlog.get_logger(__name__)
 
 EVERY = timedelta(seconds=5)
 
-CloseDay = Callable[[AsyncSession, date], Awaitable[None]]
+CloseDay = Callable[[AsyncSession, date], Awaitable[Closing]]
 Follow = Callable[[AsyncSession], Awaitable[object]]
 
 
@@ -50,6 +52,17 @@ class ClosingJob:
         while True:
             await self.run_once()
             await asyncio.sleep(every.total_seconds())
+
+    async def close(self, session: AsyncSession, epoch: int) -> Closing:
+        """Close an epoch that is over as the job does; raise Conflict while a day before it is to be closed."""
+        # One at a time, and never beside the opening of a day; nothing is settled of a day that goes on.
+        await lock_clock(session, self._clock.business())
+        await self._epochs.require_closable(session, epoch)
+        due = await self._epochs.due(session, self._market.days())
+        # None of them could be closed after it. Not all in one transaction: a day ends with the system's chain.
+        if due and epoch_of(due[0]) < epoch:
+            raise Conflict(f"{due[0]} (epoch {epoch_of(due[0])}) is to be closed first")
+        return await self._close_day(session, day_of(epoch))
 
     async def run_once(self) -> Sequence[date]:
         """Close every day that is due, oldest first, and return them; any number of processes may."""

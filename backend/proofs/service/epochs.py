@@ -94,7 +94,7 @@ class EpochService:
         """
         # One at a time, as the opening of a day is: the order of epochs is judged by what others have closed.
         await lock_clock(session, self._clock.business())
-        await self._require_closable(session, epoch)
+        await self.require_closable(session, epoch)
         await repository.mark_closed(session, epoch)
         closed, refused = [], []
         async for account in self._accounts(session):
@@ -115,6 +115,15 @@ class EpochService:
                 yield account
             request = PageRequest(MAX_LIMIT, page.next_before) if page.next_before is not None else None
 
+    async def require_closable(self, session: AsyncSession, epoch: int) -> None:
+        """Raise Conflict for an epoch that is not over, or that is older than one that is closed."""
+        if self._clock.business() < close_of(day_of(epoch)):
+            raise Conflict(f"epoch {epoch} is not over on the business clock")
+        newest = await repository.newest_closing(session)
+        # Epochs rise on every account's chain, and attestations build on each other in their order.
+        if newest is not None and epoch < newest:
+            raise Conflict(f"epoch {newest} is closed already: none before it can be closed any more")
+
     async def due(self, session: AsyncSession, days: Sequence[date]) -> Sequence[date]:
         """Return the trading days that the business clock has passed and that are not closed yet, oldest first.
 
@@ -126,14 +135,6 @@ class EpochService:
             return passed
         opened = [account.opened_at async for account in self._accounts(session)]
         return [day for day in passed if any(moment <= close_of(day) for moment in opened)]
-
-    async def _require_closable(self, session: AsyncSession, epoch: int) -> None:
-        if self._clock.business() < close_of(day_of(epoch)):
-            raise Conflict(f"epoch {epoch} is not over on the business clock")
-        newest = await repository.newest_closing(session)
-        # Epochs rise on every account's chain, and attestations build on each other in their order.
-        if newest is not None and epoch < newest:
-            raise Conflict(f"epoch {newest} is closed already: none before it can be closed any more")
 
     async def _close(self, session: AsyncSession, account: TradingAccount, epoch: int) -> ClosedEpoch | Refused:
         known = await repository.closed_epoch(session, account.pseudonym, epoch)

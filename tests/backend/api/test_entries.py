@@ -160,7 +160,12 @@ def relay(step: str) -> Do:
     return do
 
 
+async def a_closed_epoch(floor: Floor) -> None:
+    (await asks("operator", "POST", "/epochs/close", json={"epoch": EPOCH})(floor)).raise_for_status()
+
+
 async def a_job(floor: Floor) -> None:
+    await a_closed_epoch(floor)
     asked = asks("trader", "POST", "/proofs/var", json={"subject": "{trader}", "epoch": EPOCH})
     (await asked(floor)).raise_for_status()
 
@@ -340,7 +345,12 @@ CASES: Mapping[tuple[str, str], tuple[Case, ...]] = {
     ),
     ("POST", "/anchors"): (Case("an anchor", asks("operator", "POST", "/anchors"), 202, ("system anchor.requested",)),),
     ("POST", "/epochs/close"): (
-        Case("today", asks("operator", "POST", "/epochs/close", json={"epoch": EPOCH}), 200, CLOSED),
+        Case(
+            "today",
+            asks("operator", "POST", "/epochs/close", json={"epoch": EPOCH}),
+            200,
+            (*CLOSED, "system reconciliation.summarised"),
+        ),
         Case("again", asks("operator", "POST", "/epochs/close", json={"epoch": EPOCH}), 200),
         Case("tomorrow", asks("operator", "POST", "/epochs/close", json={"epoch": EPOCH + 1}), 409),
     ),
@@ -360,11 +370,13 @@ CASES: Mapping[tuple[str, str], tuple[Case, ...]] = {
         ),
     ),
     ("POST", "/proofs/var"): (
+        Case("not closed", asks("trader", "POST", "/proofs/var", json={"subject": "{trader}", "epoch": EPOCH}), 404),
         Case(
             "one's own",
             asks("trader", "POST", "/proofs/var", json={"subject": "{trader}", "epoch": EPOCH}),
             202,
             ("trader var.requested",),
+            a_closed_epoch,
         ),
         Case("another's", asks("trader", "POST", "/proofs/var", json={"subject": "{admin}", "epoch": EPOCH}), 403),
     ),

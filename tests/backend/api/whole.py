@@ -20,6 +20,7 @@ from backend.artifacts.service import ArtifactService
 from backend.audit.models import RecordRow
 from backend.audit.service import AuditJournal, LogReader, Sequencer
 from backend.audit.service.erasure import ErasureService
+from backend.bootstrap import before_the_next
 from backend.compliance.service import ComplianceGate, CredentialService
 from backend.decisions.service import DecisionService, ModelStore
 from backend.execution.service import ExecutionService, ReconciliationService
@@ -33,8 +34,10 @@ from backend.pipeline.parts import TradeParts
 from backend.pipeline.service import OrderService
 from backend.pipeline.stages import Stages
 from backend.ports.journal import Journal
+from backend.proofs.engine.kept import Closing
 from backend.proofs.engine.returns import returns_id
-from backend.proofs.service import AttestationService, EpochService, ReturnsService
+from backend.proofs.repository import mark_closed
+from backend.proofs.service import AttestationService, ClosingJob, EpochService, ReturnsService
 from backend.proofs.types import Matrix
 from backend.risk.service import KillSwitch, RiskGate
 from backend.transparency.service import AccountExports, PackBuilder, forget
@@ -125,15 +128,17 @@ class Whole:
             self.broker, self.execution, accounts, self.switch, journal, clock, retention=RETENTION
         )
 
-        async def close_day(session: AsyncSession, ending: date, _next: date) -> None:
+        async def close_day(session: AsyncSession, ending: date) -> Closing:
             found = await reconciliations.compare(session, ending, closing=True)
-            await epochs.close(session, epoch_of(ending))
+            closed = await epochs.close(session, epoch_of(ending))
             await reconciliations.conclude(session, ending, found)
+            return closed
 
         async def on_breach(_session: AsyncSession, _breach: object) -> None:
             raise AssertionError("nothing is attested here")
 
-        self.market.before_advance.append(close_day)
+        self.market.before_advance.append(before_the_next(close_day))
+        closing = ClosingJob(database, epochs, MARKET_DATA, clock, close_day, self.market.load)
         self.artifacts = ArtifactService(self.store, journal, clock)
         governed = ModelService(chain, self.governance, self.artifacts, SomeKeeper(), journal, clock)
         public_key = self.signer.log_public_key()
@@ -163,7 +168,7 @@ class Whole:
         erasures = ErasureService(database, journal, clock, retention=RETENTION, forget=[forget])
         made: Sequence[object] = (
             accounts, self.market, self.decisions, self.compliance, self.risk, self.switch, self.execution,
-            reconciliations, self.artifacts, governed, epochs, attestations, self.anchoring, self.reader, exports,
+            reconciliations, self.artifacts, governed, closing, attestations, self.anchoring, self.reader, exports,
             packs, erasures, ReturnsService(chain, MARKET_DATA, self.artifacts, journal, clock, window=90),
         )  # fmt: skip
         return {
@@ -221,4 +226,7 @@ async def opened(database: Database, folder: Path) -> AsyncIterator[Floor]:
             )
             granted.raise_for_status()
         whole.clock.set(close_of(FIRST_DAY))
+        # Every day before the first has been closed.
+        async with database.transaction() as session:
+            await mark_closed(session, epoch_of(FIRST_DAY) - 1)
         yield Floor(whole, clients, {name: signer.address for name, signer in WALLETS.items()})

@@ -12,7 +12,7 @@ from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.kernel.clock import close_of
-from backend.kernel.errors import Unavailable
+from backend.kernel.errors import Conflict, Unavailable
 from backend.kit.db import Database
 from backend.proofs.models import EpochRow
 from backend.settings import child_environment
@@ -172,3 +172,39 @@ async def test_a_later_epoch_that_is_closed_by_hand_waits_for_the_one_being_clos
     go.set()
     await asyncio.gather(first, second)
     assert [fields["epoch"] for _, fields in await world.events()] == [EPOCH, EPOCH + 1]
+
+
+async def close_by_hand(world: World, epoch: int, settled: list[date] | None = None) -> int:
+    """Close an epoch as an operator does and return how many accounts it closed."""
+    async with world.database.transaction() as session:
+        return len((await closing_job(world, settled).close(session, epoch)).closed)
+
+
+async def test_a_day_that_is_closed_by_hand_is_settled_first_and_not_while_an_earlier_one_is_open(world: World) -> None:
+    await closing_job(world).run_once()
+    world.clock.advance(business=timedelta(days=1))
+    settled: list[date] = []
+    with pytest.raises(Conflict, match=f"{DAY} .epoch {EPOCH}. is to be closed first"):
+        await close_by_hand(world, EPOCH + 1, settled)
+    assert settled == []
+    assert await close_by_hand(world, EPOCH, settled) == 3
+    assert await close_by_hand(world, EPOCH + 1, settled) == 3
+    assert settled == [DAY, DAY + timedelta(days=1)]
+    assert [chain[-2:] for chain in await closings(world)] == [[EPOCH, EPOCH + 1]] * 3
+
+
+async def test_nothing_is_settled_of_a_day_that_is_not_over_or_can_be_closed_no_more(world: World) -> None:
+    await closing_job(world).run_once()
+    settled: list[date] = []
+    with pytest.raises(Conflict, match="not over"):
+        await close_by_hand(world, EPOCH + 1, settled)
+    with pytest.raises(Conflict, match="none before it"):
+        await close_by_hand(world, EPOCH - 2, settled)
+    assert settled == []
+
+
+async def test_a_day_can_be_closed_by_hand_again(world: World) -> None:
+    await closing_job(world).run_once()
+    before = await closings(world)
+    assert [await close_by_hand(world, EPOCH) for _ in range(2)] == [3, 3]
+    assert await closings(world) == [[*chain, EPOCH] for chain in before]

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient
+from sqlalchemy import select
 
 from backend.accounts.endpoints import signed_in
 from backend.accounts.types import Caller, Role
 from backend.kit.db import Database
+from backend.kit.models import Job
 from backend.kit.queue import EmbeddedJobs, JobBoard, Jobs, JobView
 from backend.proofs.endpoints import router
 from backend.proofs.engine.kept import word
-from backend.proofs.service import AttestationService, EpochService, ReturnsService
+from backend.proofs.service import AttestationService, ClosingJob, ReturnsService
 from backend.proofs.tasks import handlers
 from tests.backend.proofs.world import (
     CONSTRAINTS,
@@ -27,6 +29,7 @@ from tests.backend.proofs.world import (
     ZERO,
     World,
     account,
+    closing_job,
 )
 from tests.fakes import client_of, serve
 
@@ -71,7 +74,7 @@ async def site(database: Database) -> AsyncIterator[Site]:
     jobs = EmbeddedJobs(database, handlers(world.attestations))
     services = {
         Database: database,
-        EpochService: world.epochs,
+        ClosingJob: closing_job(world),
         ReturnsService: world.returns,
         AttestationService: world.attestations,
         Jobs: jobs,
@@ -88,6 +91,9 @@ async def site(database: Database) -> AsyncIterator[Site]:
 async def test_an_operator_closes_and_publishes_and_the_owner_attests(site: Site) -> None:
     site.world.holdings.units[OWNER.id] = {"AAA": 10 * 10**6}
     site.enter(OPERATOR)
+    early = await site.client.post("/epochs/close", json={"epoch": EPOCH})
+    assert (early.status_code, "is to be closed first" in early.json()["detail"]) == (409, True)
+    await closing_job(site.world).run_once()
     closed = await site.client.post("/epochs/close", json={"epoch": EPOCH})
     published = await site.client.post("/returns/publish", json={"day": DAY.isoformat()})
     await site.world.anchor()
@@ -222,11 +228,33 @@ async def test_a_stranger_is_in_no_chain(site: Site) -> None:
 
 
 async def test_a_job_that_cannot_be_done_says_why(site: Site) -> None:
-    await site.world.anchors_only()
-    job = await site.attest(TRADER)
+    await site.world.prepare()
+    job = await site.attest(TRADER, anchor_index=7)
     assert job.state == "failed"
     assert job.error is not None
-    assert "not closed" in job.error
+    assert "no such anchor" in job.error
+
+
+@pytest.mark.parametrize("caller", [TRADER, OPERATOR], ids=["owner", "operator"])
+async def test_an_epoch_that_was_never_closed_is_not_found_at_once_and_leaves_nothing(
+    site: Site, caller: Caller
+) -> None:
+    await site.world.prepare()
+    site.enter(caller)
+    before = await site.world.events()
+    asked = await site.client.post("/proofs/var", json={"subject": OWNER.address, "epoch": EPOCH + 1})
+    assert (asked.status_code, "not closed" in asked.json()["detail"]) == (404, True)
+    async with site.world.database.transaction() as session:
+        assert list(await session.scalars(select(Job))) == []
+        system = await site.world.journal.system_account(session)
+    assert await site.world.events() == before
+    assert not any(event.startswith("var.") for event, _ in await site.world.events(system))
+
+
+async def test_whoever_may_not_ask_is_told_so_before_the_epoch_is_looked_for(site: Site) -> None:
+    site.enter(STRANGER)
+    asked = {"subject": OWNER.address, "epoch": EPOCH + 1}
+    assert (await site.client.post("/proofs/var", json=asked)).status_code == 403
 
 
 async def test_only_owner_and_operator_ask_for_an_attestation(site: Site) -> None:

@@ -23,7 +23,7 @@ from backend.ports.chain import Reverted
 from backend.ports.market_data import Bar, DataSource, Panel
 from backend.ports.prover import CircuitKey, NoProof, Progress, Proof, Prover, Signal
 from backend.proofs.engine.claim import attestation_id, context
-from backend.proofs.engine.kept import Attestation
+from backend.proofs.engine.kept import Attestation, Closing
 from backend.proofs.engine.returns import returns_id
 from backend.proofs.service import AttestationService, ClosingJob, EpochService, ReturnsService
 from backend.proofs.types import Binding, Limits, Matrix
@@ -337,10 +337,10 @@ class World:
 def closing_job(world: World, settled: list[date] | None = None) -> ClosingJob:
     """Return the job; the days whose orders were settled first are appended to a list."""
 
-    async def close_day(session: AsyncSession, day: date) -> None:
+    async def close_day(session: AsyncSession, day: date) -> Closing:
         if settled is not None:
             settled.append(day)
-        await world.epochs.close(session, epoch_of(day))
+        return await world.epochs.close(session, epoch_of(day))
 
     async def follow(_session: AsyncSession) -> None:
         return None
