@@ -42,10 +42,10 @@ class Committed:
 
     epoch: int
     commitment: str
-    salt: int = 0
-    universe_id: bytes = b""
-    held: Mapping[str, int] = field(default_factory=dict)
-    unknown: str = ""
+    salt: int
+    universe_id: bytes
+    held: Mapping[str, int]
+    unknown: str
 
     @property
     def opening(self) -> bool:
@@ -61,7 +61,7 @@ class Positions:
     universes: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
     recorded: int = 0
     follow: int = 0
-    skipped: list[tuple[int, str]] = field(default_factory=list)
+    skipped: list[tuple[int | None, str]] = field(default_factory=list)
     _held: dict[str, int] = field(default_factory=dict)
     _late: list[Filled] = field(default_factory=list)
     _given: dict[str, datetime] = field(default_factory=dict)
@@ -90,7 +90,9 @@ class Positions:
                 self._order_erased = True
             case "order.unknown":
                 self._note_order(seq, values)
-            case "account.opened" | "epoch.closed" if "position_commitment" in values:
+            case "account.opened" if "position_commitment" in values:
+                self._add_commitment(seq, values, erased=erased)
+            case "epoch.closed":
                 self._add_commitment(seq, values, erased=erased)
             case _:
                 pass
@@ -100,7 +102,6 @@ class Positions:
         for one in self._committed:
             if reason := one.unknown or self._judged(one):
                 self.skipped.append((one.epoch, reason))
-                continue
         self._committed.clear()
         if not self.recorded:
             return Finding(POSITIONS, "skipped", "no commitment to positions is recorded")
@@ -109,9 +110,8 @@ class Positions:
         if self._beyond:
             # They count in a later closing: one that is dated beyond every close would count in none.
             newest = time_string(max(filled.given for filled in self._beyond))
-            told += (
-                f"; {len(self._beyond)} fills before the last one are of orders given after its close, up to {newest}"
-            )
+            count = len(self._beyond)
+            told += f"; fills before the last one whose orders came after its close: {count}, up to {newest}"
         left = "not checked: " + ", ".join(f"{count} {reason}" for reason, count in reasons.items())
         if POSITIONS not in self.faults.first and not self.follow:
             return Finding(POSITIONS, "skipped", left)
@@ -145,33 +145,33 @@ class Positions:
         self._late.append(filled)
 
     def _add_commitment(self, seq: int, values: Mapping[str, Any], *, erased: bool) -> None:
-        epoch, commitment = values.get("epoch"), str(values["position_commitment"])
+        epoch, opening = _epoch(values), values["event"] == OPENED
         self.recorded += 1
-        if not isinstance(epoch, int) or isinstance(epoch, bool) or not 0 <= epoch <= LAST_EPOCH:
-            self.faults.add(POSITIONS, f"seq {seq} commits to positions of no epoch")
-            return
-        opening = values["event"] == OPENED
-        if not opening:
+        if epoch is not None and not opening:
             told = f"epoch {epoch} is closed after epoch {self._newest}"
             self.faults.require(POSITIONS, epoch > self._newest, told)
             self._newest = max(self._newest, epoch)
         if erased:
-            self._committed.append(Committed(epoch, commitment, unknown=ERASED))
-            return
-        if opening and "position_salt" not in values:
-            self._committed.append(Committed(epoch, commitment, unknown=NO_SALT))
-            return
+            self.skipped.append((epoch, ERASED))
+        elif opening and "position_salt" not in values:
+            self.skipped.append((epoch, NO_SALT))
+        elif epoch is None:
+            self.faults.add(POSITIONS, f"seq {seq} commits to positions of no epoch")
+        else:
+            self._committed += self._read(epoch, values, opening=opening)
+
+    def _read(self, epoch: int, values: Mapping[str, Any], *, opening: bool) -> list[Committed]:
         try:
-            salt = int.from_bytes(unword(str(values["position_salt"])), "big")
+            commitment, salt = str(values["position_commitment"]), unword(str(values["position_salt"]))
             universe = b"" if opening else unword(str(values["universe_id"]))
         except (KeyError, Invalid):
-            self.faults.add(POSITIONS, f"epoch {epoch} is closed without salt or universe")
-            return
-        if salt >= SCALAR_FIELD:
-            self.faults.add(POSITIONS, f"the salt of epoch {epoch} is no field element")
-            return
+            self.faults.add(POSITIONS, f"epoch {epoch} is closed without commitment, salt or universe")
+            return []
+        number = int.from_bytes(salt, "big")
+        if not self.faults.require(POSITIONS, number < SCALAR_FIELD, f"the salt of epoch {epoch} is no field element"):
+            return []
         held, unknown = ({}, "") if opening else self._at_close(epoch)
-        self._committed.append(Committed(epoch, commitment, salt, universe, held, unknown))
+        return [Committed(epoch, commitment, number, universe, held, unknown)]
 
     def _at_close(self, epoch: int) -> tuple[Mapping[str, int], str]:
         """Return what was held at an epoch's close: all fills so far but for those of orders given after it."""
@@ -209,3 +209,8 @@ class Positions:
     def _follows(self, one: Committed, universe: bytes) -> bool:
         vector = position_vector(self.universes[universe], one.held)
         return isinstance(vector, tuple) and word(position_commitment(one.salt, universe, vector)) == one.commitment
+
+
+def _epoch(values: Mapping[str, Any]) -> int | None:
+    epoch = values.get("epoch")
+    return epoch if isinstance(epoch, int) and not isinstance(epoch, bool) and 0 <= epoch <= LAST_EPOCH else None

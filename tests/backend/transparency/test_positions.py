@@ -127,8 +127,25 @@ def test_a_salt_that_is_none_is_a_fault(salt: Any) -> None:
     chain = honest()
     chain.records[6]["position_salt"] = salt
     assert f"epoch {FIRST + 1}" in failing(chain)
-    del chain.records[6]["position_salt"]
-    assert failing(chain) == f"epoch {FIRST + 1} is closed without salt or universe"
+
+
+@pytest.mark.parametrize("name", ["position_commitment", "position_salt", "universe_id"])
+def test_a_closing_without_what_it_is_checked_by_is_a_fault_unless_it_is_erased(name: str) -> None:
+    chain = honest()
+    del chain.records[6][name]
+    assert failing(chain) == f"epoch {FIRST + 1} is closed without commitment, salt or universe"
+    chain.erased = {6}
+    assert chain.found()[1]["skipped"] == [{"epoch": FIRST + 1, "reason": "erased"}]
+    del chain.records[6]["epoch"]
+    assert chain.found()[1]["skipped"] == [{"epoch": None, "reason": "erased"}]
+
+
+def test_an_opening_of_before_salts_were_recorded_is_not_checked() -> None:
+    chain = honest()
+    del chain.records[0]["position_salt"]
+    assert chain.found()[1] == {"recorded": 4, "follow": 3, "skipped": [{"epoch": FIRST, "reason": "without a salt"}]}
+    del chain.records[0]["position_commitment"]
+    assert chain.found()[1] == {"recorded": 3, "follow": 3, "skipped": []}
 
 
 def test_an_opening_that_commits_to_something_is_named() -> None:
@@ -184,7 +201,7 @@ def test_fills_that_are_dated_beyond_the_last_close_are_told() -> None:
     chain.fill(FIRST, "10")
     chain.fill(FIRST, "5")["ts_event"] = "9999-01-01T00:00:00.000000Z"
     chain.close(FIRST, AAPL=10_000_000)
-    told = "; 1 fills before the last one are of orders given after its close, up to 9999-01-01T00:00:00.000000Z"
+    told = "; fills before the last one whose orders came after its close: 1, up to 9999-01-01T00:00:00.000000Z"
     assert chain.found()[0].detail.endswith(told)
     chain.fill(FIRST + 1, "1")
     chain.close(FIRST + 1, AAPL=11_000_000)
