@@ -163,10 +163,18 @@ async def note_published(session: AsyncSession, published: Publication) -> None:
     )
 
 
-async def newest_publication(session: AsyncSession, universe_id: bytes) -> int | None:
-    """Return the newest epoch whose matrix was published."""
-    query = select(func.max(PublicationRow.epoch)).where(PublicationRow.universe_id == word(universe_id))
+async def first_publication(session: AsyncSession, universe_id: bytes) -> int | None:
+    """Return the oldest epoch whose matrix was published."""
+    query = select(func.min(PublicationRow.epoch)).where(PublicationRow.universe_id == word(universe_id))
     return await session.scalar(query)
+
+
+async def publications_since(session: AsyncSession, universe_id: bytes, epoch: int) -> set[int]:
+    """Return the epochs from one on whose matrices were published."""
+    query = select(PublicationRow.epoch).where(
+        PublicationRow.universe_id == word(universe_id), PublicationRow.epoch >= epoch
+    )
+    return set((await session.scalars(query)).all())
 
 
 async def without_second(session: AsyncSession, universe_id: bytes) -> list[int]:

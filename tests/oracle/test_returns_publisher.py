@@ -87,6 +87,25 @@ async def test_a_day_that_the_chain_holds_otherwise_does_not_stop_the_next(world
     assert (universe, EPOCH + 2) in world.contracts.matrices
 
 
+async def test_a_day_that_was_refused_is_tried_again_after_a_restart_though_a_later_one_is_out(world: World) -> None:
+    await publish_until(world, lambda: sends(world.chain, "publish") == 1)
+    missed = world.market.days().index(DAY) + 1
+    world.market.closes[1, missed] = 1.0
+    world.clock.advance(business=timedelta(days=1))
+    looks = iter(range(40))
+
+    def mended_and_a_day_later() -> bool:
+        if next(looks) == 30:
+            world.market.closes[1, missed] = 100.0
+            world.clock.advance(business=timedelta(days=1))
+        return sends(world.chain, "publish") == 2
+
+    await publish_until(world, mended_and_a_day_later)
+    assert [epoch for _, epoch in world.contracts.matrices] == [EPOCH, EPOCH + 2]
+    await publish_until(world, lambda: sends(world.chain, "publish") == 3)
+    assert [epoch for _, epoch in world.contracts.matrices] == [EPOCH, EPOCH + 2, EPOCH + 1]
+
+
 async def test_a_day_is_due_at_its_close_and_not_before(world: World) -> None:
     async def due() -> Sequence[date]:
         async with world.database.reading() as session:

@@ -24,6 +24,8 @@ from backend.proofs.types import Matrix
 POLICY = "proofs:1"
 ORACLE = "ReturnsOracle"
 ZERO_WORD = bytes(32)
+# Trading days that are looked back upon for some that were refused or missed: about three months
+LOOK_BACK = 63
 
 
 def clean_returns(market: MarketData, day: date, window: int, bounds: DataBounds) -> ReturnsWindow:
@@ -101,11 +103,18 @@ class ReturnsService:
         return published
 
     async def due(self, session: AsyncSession) -> Sequence[date]:
-        """Return the trading days that are over and newer than what was published, oldest first; at first the last."""
-        now = self._clock.business()
+        """Return the trading days that are over and not published, oldest first; at first only the last.
+
+        None before the first that was published, and none of longer ago than the last LOOK_BACK that are over.
+        """
+        now, universe = self._clock.business(), universe_id(self._market.universe())
         over = [day for day in self._market.days() if close_of(day) <= now]
-        newest = await repository.newest_publication(session, universe_id(self._market.universe()))
-        return over[-1:] if newest is None else [day for day in over if epoch_of(day) > newest]
+        first = await repository.first_publication(session, universe)
+        if first is None:
+            return over[-1:]
+        recent = [day for day in over[-LOOK_BACK:] if epoch_of(day) > first]
+        known = await repository.publications_since(session, universe, epoch_of(recent[0])) if recent else set()
+        return [day for day in recent if epoch_of(day) not in known]
 
     def matrix(self, day: date) -> Matrix:
         """Return the matrix of a trading day; raise NotFound for another day, Unclean where the data is not good."""

@@ -17,6 +17,7 @@ from backend.ports.signer import KeyRole
 from backend.proofs.engine.kept import Publication
 from backend.proofs.engine.returns import returns_id, unpack_returns
 from backend.proofs.service import ReturnsService
+from backend.proofs.service.returns import LOOK_BACK
 from backend.transparency.engine.verifier import read_returns
 from tests.backend.proofs.world import DAY, EPOCH, FIRST, UNIVERSE, WINDOW, Market, World, sends
 
@@ -180,3 +181,32 @@ async def test_data_without_an_instrument_of_the_universe_is_refused_on_record(w
     )
     answer = await refused(world)
     assert answer.detail == {"day": DAY.isoformat(), "instrument": "CCC"}
+
+
+async def due(world: World) -> list[date]:
+    """Return the days that are due."""
+    async with world.database.reading() as session:
+        return list(await world.returns.due(session))
+
+
+async def test_days_that_were_passed_over_stay_due_beside_a_later_one_that_is_published(world: World) -> None:
+    await publish(world)
+    world.clock.advance(business=timedelta(days=3))
+    await publish(world, DAY + timedelta(days=2))
+    assert await due(world) == [DAY + timedelta(days=1), DAY + timedelta(days=3)]
+    await publish(world, DAY + timedelta(days=1))
+    assert await due(world) == [DAY + timedelta(days=3)]
+
+
+async def test_no_day_before_the_first_that_was_published_is_due(world: World) -> None:
+    world.clock.advance(business=timedelta(days=1))
+    await publish(world, DAY + timedelta(days=1))
+    assert await due(world) == []
+
+
+async def test_days_of_long_ago_are_looked_back_upon_no_more(world: World) -> None:
+    await publish(world)
+    days = tuple(FIRST + timedelta(days=number) for number in range(WINDOW + 1 + LOOK_BACK + 10))
+    world.market.days = lambda: days  # type: ignore[method-assign]
+    world.clock.business_time = close_of(days[-1])
+    assert await due(world) == list(days[-LOOK_BACK:])
