@@ -177,7 +177,9 @@ Every record holds {common}
 (see [evidence.md](evidence.md) 2). Chain "account" is the chain of the account that the event is about or that acted;
 "system" is the deployment's own. Fields in brackets are there when they apply; an empty string says that a field of an
 order is not known or does not apply. Amounts are decimals in USD, quantities shares, times UTC. No record holds a
-secret, a signature, a cookie or a network address.
+key, a signature, a cookie or a network address. `position_salt` is to stay among few: whoever is shown a record of
+it, fully disclosed, can test guesses of the positions against the public `position_commitment`. The platform shows such
+fields to the account's owner and to a regulator only; to whom an owner hands their pack is for the owner to say.
 
 What leaves no record: reading (but for disclosures), a nonce, a renewed access token, a repeat that changes nothing,
 and a request that fails before a gate has judged it (malformed, not signed in, not allowed, not found, in conflict).
