@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from backend.cli.demo.run import Plan, Run
 from backend.cli.local import ROOT
 from backend.cli.services import Services, exclusive
 from backend.kernel.clock import epoch_of
-from backend.kernel.errors import Conflict
+from backend.kernel.errors import Conflict, Unavailable
 from backend.settings import Settings, child_environment
 
 PREPARATION = (
@@ -33,6 +34,7 @@ PREPARATION = (
     stages.promote,
 )
 PAGE = 1000
+UNASKED_SECONDS = 120
 
 
 def say(line: str) -> None:
@@ -56,12 +58,28 @@ def attest_days(run: Run) -> list[dict[str, Any]]:
         results = trader.post("/orders/batch", {"orders": orders}, key=day.isoformat())["results"]
         filled = sum(result.get("state") == "filled" for result in results)
         anchored(run, day, quiet)
-        done, cid = attested(run, day, quiet)
-        figures = f"VaR {float(done['value']):9.4f}  ES {float(done['es']):9.4f}  {done.get('gas_used')} gas"
-        proving = f"{done.get('prove_seconds', 0):.2f} CPU s to prove"
-        say(f"{day}  {filled:2d} filled  {done['outcome']}  {figures}  {proving}  {time.monotonic() - started:.1f} s")
+        done, cid = attested(run, day, quiet) if run.plan.attest == "asked" else unasked(run, day)
+        shown = (
+            f"VaR {float(done['value']):9.4f}  ES {float(done['es']):9.4f}" if "value" in done else "figures not shown"
+        )
+        proving = f"{done['prove_seconds']:.2f} CPU s to prove  " if "prove_seconds" in done else ""
+        spent = f"{done['gas_used']} gas  {proving}{time.monotonic() - started:.1f} s"
+        say(f"{day}  {filled:2d} filled  {done['outcome']}  {shown}  {spent}")
         made.append({"epoch": epoch_of(day), "returns_cid": cid, "filled": filled, **done})
     return made
+
+
+def unasked(run: Run, day: date) -> tuple[dict[str, Any], str]:
+    """Publish a day's returns and wait until the platform has attested the trader's epoch by itself."""
+    published = run.wallets["operator"].post("/returns/publish", {"day": day.isoformat()})
+    asked = {"subject": run.wallets["trader"].address, "epoch": epoch_of(day)}
+    deadline = time.monotonic() + UNASKED_SECONDS
+    while time.monotonic() < deadline:
+        for seen in run.wallets["stranger"].get("/proofs/var", **asked)["attestations"]:
+            if seen["state"] in {"attested", "breached"}:
+                return {"outcome": seen["state"], "gas_used": seen["gas_used"]}, published["cid"]
+        time.sleep(0.5)
+    raise Unavailable(f"{day} was not attested within {UNASKED_SECONDS} s")
 
 
 def packs(run: Run, made: list[dict[str, Any]]) -> list[list[str]]:
@@ -127,6 +145,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=30, help="trading days to attest (default 30)")
     parser.add_argument("--seed", type=int, default=7, help="seed of the agent's training")
+    parser.add_argument("--unasked", action="store_true", help="ask for no attestation: the platform attests by itself")
     asked = parser.parse_args()
     base = Settings()
     with exclusive(base.state_dir / "epochs.run"):
@@ -134,7 +153,8 @@ def main() -> int:
         services.stop_all()
         shutil.rmtree(services.state_dir, ignore_errors=True)
         services.state_dir.mkdir(parents=True, mode=0o700)
-        run = Run(Plan(days=asked.epochs, seed=asked.seed), base, services, {"ok": False})
+        plan = Plan(days=asked.epochs, seed=asked.seed, attest="closed" if asked.unasked else "asked")
+        run = Run(plan, base, services, {"ok": False})
         try:
             for stage in PREPARATION:
                 say(stage(run, quiet))

@@ -25,6 +25,7 @@ from backend.bootstrap import (
     require_var_policy,
     var_limits,
     var_policy_id,
+    worker_runtime,
 )
 from backend.execution.service import ExecutionService
 from backend.kernel.errors import Invalid, NotFound, Unavailable
@@ -34,7 +35,7 @@ from backend.migrations import upgrade
 from backend.ports.journal import Journal
 from backend.ports.signer import KeyRole
 from backend.proofs.engine.kept import Attestation, AttestationState
-from backend.proofs.service import AttestationService
+from backend.proofs.service import AttestationService, AttestingJob
 from backend.risk.engine.var import usd
 from backend.risk.service import KillSwitch
 from backend.settings import Settings
@@ -188,3 +189,13 @@ def test_every_role_of_the_plan_has_a_key_of_its_own(tmp_path: Path) -> None:
     # The guardian and the relay are offices of two of them.
     assert (roles.pop("guardian"), roles.pop("relay")) == (roles["operator"], roles["anchorer"])
     assert len(set(roles.values())) == len(roles) == len(KeyRole)
+
+
+@pytest.mark.parametrize(("attest", "served"), [("closed", True), ("asked", False)])
+async def test_the_worker_has_closed_epochs_attested_unless_told_otherwise(
+    tmp_path: Path, attest: str, served: bool
+) -> None:
+    settings = settings_in(tmp_path, attest=attest)
+    await asyncio.to_thread(upgrade, settings.database)
+    async with worker_runtime(settings) as runtime:
+        assert any(isinstance(getattr(chore, "__self__", None), AttestingJob) for chore in runtime.chores) is served

@@ -1,6 +1,5 @@
 """`refi audit completeness`: whether everything of an account was disclosed, up to the newest anchor."""
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -10,6 +9,7 @@ from typing import Any
 from backend.cli.audit.access import Names, OnChain, granted, listed_anchors, platform, signed_in, wallet_address
 from backend.cli.audit.pages import HEADS_BYTES, account_path, heads, pages
 from backend.cli.audit.shown import progress, show_findings
+from backend.cli.document import read_object
 from backend.cli.site import MIB, Site
 from backend.kernel.errors import Conflict, Invalid, NotFound, Unavailable
 from backend.transparency.engine.completeness import ALL_HEADS, ANCHORS, HEADS, ON_CHAIN, PAGES, Completeness
@@ -73,13 +73,9 @@ def _name_universes(site: Site, audit: Completeness, universes: Sequence[Sequenc
 
 def universe_of(path: Path) -> list[str]:
     """Return the tickers of a returns file."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise Invalid(f"{path} cannot be read as a returns file") from error
-    universe = content.get("universe") if isinstance(content, dict) else None
+    universe = read_object(path).get("universe")
     if not isinstance(universe, list):
-        raise Invalid(f"{path} is no returns file: it names no universe")
+        raise Invalid(f"{path.name} is no returns file: it names no universe")
     return universe
 
 

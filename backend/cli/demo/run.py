@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from backend.cli.services import Services
 from backend.cli.wallets import Problem, Wallet
@@ -26,6 +26,7 @@ class Plan:
     days: int = 42
     seed: int = 7
     keep: bool = False
+    attest: Literal["asked", "closed"] = "asked"
 
 
 @dataclass(slots=True)

@@ -181,7 +181,7 @@ def _environment(run: Run) -> dict[str, object]:
         "es_limit_usd": ES_LIMIT_USD,
         "proving_keys_dir": run.settings.proving_keys_dir.absolute(),
         "login_attempts_per_minute": 60,
-        "attest": "asked",
+        "attest": run.plan.attest,
     }
 
 

@@ -1,6 +1,5 @@
 """What a claim file may hold, read into what the prover takes."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +7,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from backend.cli.document import read_object
 from backend.cli.zk.circuits import Circuit
 from backend.cli.zk.examples import signals
-from backend.kernel.canonical import decode_bytes, parse_decimal, require_shallow
+from backend.kernel.canonical import decode_bytes, parse_decimal
 from backend.kernel.errors import Invalid
 from backend.kernel.field import SCALAR_FIELD
 from backend.kernel.fixed import PNL_DECIMALS, PRICE_DECIMALS, QUANTITY_DECIMALS, to_units
@@ -23,7 +23,6 @@ READY = {"inputs", "public_inputs"}
 PLAIN = {"positions", "salt", "binding", "limits"}
 BINDING = ("chain_id", "attestor", "subject", "policy_id", "previous", "log_id", "anchor_index")
 RETURNS = {"universe", "epoch", "prices", "returns", "v"}
-FILE_BYTES = 16 << 20
 EPOCH_BITS, PRICE_BITS, ANCHOR_BITS = 64, 32, 64
 DIGITS = 78
 STATEMENT = ("attestation", "commitment", "universe_hi", "universe_lo", "limit", "es_limit", "r", "z", "e")
@@ -81,23 +80,6 @@ def read_returns(path: Path) -> tuple[tuple[str, ...], Matrix]:
     if len(units) != len(universe) or not all(0 <= unit < 1 << PRICE_BITS for unit in units):
         raise Invalid(f"{path.name} is no returns file: a price an instrument, each below 2^{PRICE_BITS} x 0.0001 USD")
     return tuple(universe), matrix
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file, which may be a stranger's."""
-    with path.open("rb") as file:
-        content = file.read(FILE_BYTES + 1)
-    if len(content) > FILE_BYTES:
-        raise Invalid(f"{path.name} is larger than {FILE_BYTES >> 20} MiB")
-    try:
-        text = content.decode()
-        require_shallow(text)
-        given = json.loads(text)
-    except (Invalid, ValueError) as error:
-        raise Invalid(f"{path.name} is not JSON: {error}") from error
-    if not isinstance(given, dict):
-        raise Invalid(f"{path.name} holds no JSON object")
-    return given
 
 
 def element(value: object, where: str) -> int:

@@ -6,8 +6,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from backend.cli.document import read_object
 from backend.cli.zk.circuits import Circuit, require_key
-from backend.cli.zk.claims import STATEMENT, element, read_claim, read_object, read_returns
+from backend.cli.zk.claims import STATEMENT, element, read_claim, read_returns
 from backend.cli.zk.process import PROVER, Answer, Progress, ask
 from backend.kernel.canonical import decimal_string
 from backend.kernel.errors import Invalid

@@ -118,7 +118,7 @@ MISUSES: list[tuple[list[str], int, str]] = [
     (["prove", "0", "--api", "http://127.0.0.1:1", "--l2-proof", "latest"], 2, "--rpc"),
     (["completeness", "nobody", "--wallet", "w"], 2, "'nobody' is no account"),
     (["completeness", "me"], 2, "--wallet"),
-    (["completeness", "me", "--wallet", "w", "--returns", "/none"], 2, "cannot be read as a returns file"),
+    (["completeness", "me", "--wallet", "w", "--returns", "/none"], 2, "No such file"),
     (["completeness", "me", "--wallet", "/none", "--api", "http://127.0.0.1:1"], 2, "cannot be read"),
     (["export", "--wallet", "w"], 2, "--out"),
 ]
