@@ -88,6 +88,7 @@ def _lifespan(
                 stack.push_async_callback(closer)
             for name, task in tasks.items():
                 running[name] = asyncio.create_task(_kept_running(name, task), name=name)
+                running[name].add_done_callback(_say_what_died)
             stack.push_async_callback(_stop, running)
             yield
 
@@ -109,9 +110,12 @@ async def _kept_running(name: str, task: Task) -> None:
 async def _stop(running: Mapping[str, asyncio.Task[None]]) -> None:
     for task in running.values():
         task.cancel()
-    for name, outcome in zip(running, await asyncio.gather(*running.values(), return_exceptions=True), strict=True):
-        if isinstance(outcome, Exception):
-            log.error("task.died", task=name, exc_info=outcome)
+    await asyncio.gather(*running.values(), return_exceptions=True)
+
+
+def _say_what_died(task: asyncio.Task[None]) -> None:
+    if _died(task):
+        log.error("task.died", task=task.get_name(), exc_info=task.exception())
 
 
 def _operations(checks: Mapping[str, Check], running: Mapping[str, asyncio.Task[None]]) -> APIRouter:

@@ -2,13 +2,15 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
 import psutil
 import pytest
+import uvloop
 from eth_utils.crypto import keccak
 
 from backend.adapters.prover.groth16 import Engine, Groth16Process
@@ -139,6 +141,27 @@ async def test_a_prover_that_answers_anything_else_is_unavailable_and_ended(said
     with pytest.raises(Unavailable, match="something else than short JSON lines"):
         await Groth16Process(ROOT, KEYS, str(program)).key(SMALL)
     assert [one for one in psutil.Process().children() if str(program) in one.cmdline()] == []
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_prover_that_has_answered_and_gone_before_the_loop_looks_is_heard(
+    loop_factory: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path
+) -> None:
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nexec 0<&-\necho '{\"valid\": true}'\n")
+    program.chmod(0o755)
+    prover = Groth16Process(ROOT, KEYS, str(program))
+
+    async def asked_by_a_busy_loop() -> bool:
+        asking = asyncio.create_task(prover.verify(SMALL, bytes(256), (1, 2, 3)))
+        while not asking.done():
+            # As an application that starts does: the process ends while nobody looks
+            time.sleep(0.05)  # noqa: ASYNC251
+            await asyncio.sleep(0)
+        return asking.result()
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        assert runner.run(asked_by_a_busy_loop())
 
 
 async def test_the_setting_picks_snarkjs_which_says_that_groth16pys_keys_are_not_for_it() -> None:

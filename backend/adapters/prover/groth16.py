@@ -67,14 +67,15 @@ class Groth16Process:
             self._python,
             *("-m", "circuits.prover", command, circuit, *options),
             cwd=self._root,
-            stdin=asyncio.subprocess.PIPE,
+            # Nothing to say, nothing to write to: the process may have answered and gone before this loop runs again
+            stdin=asyncio.subprocess.DEVNULL if request is None else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             limit=LINE_LIMIT,
             start_new_session=True,
         )
         try:
-            answer = await _converse(process, b"" if request is None else json.dumps(request).encode(), progress)
+            answer = await _converse(process, json.dumps(request).encode(), progress)
             await process.wait()
         finally:
             if process.returncode is None:
@@ -88,12 +89,14 @@ class Groth16Process:
 
 async def _converse(process: asyncio.subprocess.Process, request: bytes, progress: Progress) -> dict[str, Any] | None:
     """Send the request, report progress lines, return the last other line."""
-    if process.stdin is None or process.stdout is None:
+    if process.stdout is None:
         raise Unavailable("the prover has no pipes")
-    with suppress(BrokenPipeError, ConnectionResetError):
-        process.stdin.write(request)
-        await process.stdin.drain()
-        process.stdin.close()
+    # uvloop raises RuntimeError where the process has closed its end: what it said before is still to be read
+    with suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
+        if process.stdin is not None:
+            process.stdin.write(request)
+            await process.stdin.drain()
+            process.stdin.close()
     answer: dict[str, Any] | None = None
     async for message in _messages(process.stdout):
         if "progress" in message:

@@ -16,6 +16,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from backend.api.app import create_app
 from backend.kernel.errors import Conflict, Unavailable
@@ -285,9 +286,12 @@ async def test_a_task_that_dies_shows_and_one_that_meets_silence_goes_on(
         await asyncio.Event().wait()
 
     app = create_app({Settings: settings, Database: database}, routers=[], tasks={"broken": broken, "silent": silent})
-    async with app.router.lifespan_context(app):
-        async with asyncio.timeout(5):
-            while len(runs) < 2:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-        async with connected(app) as client:
-            assert await ready(client) == (503, {"task:broken": False, "task:silent": True})
+    with capture_logs() as said:
+        async with app.router.lifespan_context(app):
+            async with asyncio.timeout(5):
+                while len(runs) < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            # Why it is not ready is said when it happens, not when the application ends
+            assert [line["task"] for line in said if line["event"] == "task.died"] == ["broken"]
+            async with connected(app) as client:
+                assert await ready(client) == (503, {"task:broken": False, "task:silent": True})
