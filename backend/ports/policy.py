@@ -1,5 +1,6 @@
 """The on-chain rules that clear an order before the risk gate sees it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -7,12 +8,18 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class OrderCheck:
-    """What the rules look at: the wallet, the instrument, the notional in USD, the model's sha256 (None: a person)."""
+    """What the rules look at: the wallet, the instrument, the notional in USD, the model's sha256 (None: a person).
+
+    cumulative is what the wallet has traded in all before this order, in USD: rules over volumes add what of it is not
+    settled on chain yet. paper marks an order for a venue without money: it can be checked and never be submitted.
+    """
 
     subject: str
     instrument: str
     notional: Decimal
     model_sha256: str | None
+    cumulative: Decimal = Decimal(0)
+    paper: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,7 @@ class Verdict:
     block_hash: str
     policy: str
     reason: str
+    context: str = ""
 
 
 class Policy(Protocol):
@@ -36,6 +44,10 @@ class Policy(Protocol):
 
     async def check(self, order: OrderCheck) -> Verdict:
         """Return the verdict for one order at the latest block."""
+        ...
+
+    async def check_all(self, orders: Sequence[OrderCheck]) -> Sequence[Verdict]:
+        """Return the verdicts for orders in their order, all at one block, each as `check` would give it."""
         ...
 
     async def version(self) -> str:

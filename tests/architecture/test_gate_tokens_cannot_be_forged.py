@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SOURCES = ("backend", "oracle", "scripts", "agents")
-TOKENS = {"ClearedDecision": "backend/compliance/service.py", "ApprovedOrder": "backend/risk/service.py"}
+TOKENS = {"ClearedDecision": "backend/compliance/service/gate.py", "ApprovedOrder": "backend/risk/service.py"}
 WAYS_ROUND = {"replace", "__new__", "__copy__", "deepcopy", "copy"}
 
 

@@ -41,6 +41,10 @@ class EnginePolicy:
             return self._verdict(call, block, refusal)
         return self._verdict(call, block, None)
 
+    async def check_all(self, orders: Sequence[OrderCheck]) -> Sequence[Verdict]:
+        """Return the verdicts one after the other."""
+        return [await self.check(order) for order in orders]
+
     async def version(self) -> str:
         """Return what identifies the rules in force: the engine's address, at the latest block."""
         return f"policy-engine:{self._chain.address(ENGINE)}@latest"

@@ -114,6 +114,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_business_clock")),
     )
     op.create_table(
+        "compliance_rules",
+        sa.Column("name", sa.String(length=8), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("block_number", sa.BigInteger(), nullable=False),
+        sa.Column("block_hash", sa.String(length=66), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_compliance_rules")),
+    )
+    op.create_table(
+        "traded_volumes",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("address", sa.String(length=42), nullable=False),
+        sa.Column("cumulative_units", sa.BigInteger(), nullable=False),
+        sa.Column("settled_units", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_traded_volumes")),
+        sa.UniqueConstraint("address", name=op.f("uq_traded_volumes_address")),
+    )
+    op.create_table(
         "compliance_receipts",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
@@ -550,6 +568,8 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_compliance_receipts_sha256"))
 
     op.drop_table("compliance_receipts")
+    op.drop_table("compliance_rules")
+    op.drop_table("traded_volumes")
     op.drop_table("business_clock")
     op.drop_table("audit_tiles")
     op.drop_table("audit_state")

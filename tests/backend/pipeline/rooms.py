@@ -79,6 +79,10 @@ class FakePolicy:
             reason=reason,
         )
 
+    async def check_all(self, orders: Sequence[OrderCheck]) -> list[Verdict]:
+        """Answer each as told."""
+        return [await self.check(order) for order in orders]
+
     async def version(self) -> str:
         """Name the rules."""
         return "policy-engine:fake"

@@ -1,0 +1,1 @@
+"""Every query on receipts, rules and volumes."""
