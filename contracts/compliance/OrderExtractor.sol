@@ -5,12 +5,13 @@ import {IExtractor} from "../interfaces/IExtractor.sol";
 import {IOrderGate} from "../interfaces/IOrderGate.sol";
 import {IPolicyEngine} from "../interfaces/IPolicyEngine.sol";
 
-/// @title Reads an order's parameters
+/// @title Reads the parameters of an order, or of settlements
 contract OrderExtractor is IExtractor {
     bytes32 public constant ACCOUNT = keccak256("account");
     bytes32 public constant INSTRUMENT = keccak256("instrument");
     bytes32 public constant NOTIONAL = keccak256("notional");
     bytes32 public constant MODEL_HASH = keccak256("modelHash");
+    bytes32 public constant SETTLEMENTS = keccak256("settlements");
 
     /// @inheritdoc IExtractor
     function typeAndVersion() external pure returns (string memory) {
@@ -23,6 +24,12 @@ contract OrderExtractor is IExtractor {
         pure
         returns (IPolicyEngine.Parameter[] memory parameters)
     {
+        if (payload.selector == IOrderGate.settleVolumes.selector) {
+            parameters = new IPolicyEngine.Parameter[](1);
+            // The call's only argument: its encoding is the call's data.
+            parameters[0] = IPolicyEngine.Parameter(SETTLEMENTS, payload.data);
+            return parameters;
+        }
         if (payload.selector != IOrderGate.submitOrder.selector) {
             revert IPolicyEngine.UnsupportedSelector(payload.selector);
         }

@@ -46,7 +46,8 @@ contract OrderGate is IOrderGate, PolicyProtected {
             // slither-disable-next-line calls-loop
             try engine.check(IPolicyEngine.Payload(this.submitOrder.selector, sender, arguments, order.context)) {}
             catch (bytes memory refusal) {
-                refusals[i] = refusal;
+                // Without bytes it would read as passed: gas that runs out inside the engine leaves none.
+                refusals[i] = refusal.length == 0 ? abi.encodeWithSelector(CheckFailed.selector) : refusal;
             }
         }
     }

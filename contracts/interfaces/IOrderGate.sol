@@ -26,6 +26,8 @@ interface IOrderGate {
     error SettlementsNotAscending(address account);
     /// @notice An account cannot have traded less than it had
     error CumulativeDecreased(address account, uint256 settled, uint256 cumulative);
+    /// @notice A check ended without a word, as when its gas runs out; never raised, only returned by `checkOrders`
+    error CheckFailed();
 
     /// @notice What an account has traded off chain is on chain up to `cumulative`
     event VolumeSettled(address indexed account, uint256 cumulative, uint256 added);
@@ -50,6 +52,6 @@ interface IOrderGate {
 
     /// @notice Ask the engine about many orders in one call
     /// @param sender Who would submit them
-    /// @return refusals One an order: empty where it passes, else what the engine's `check` reverts with
+    /// @return refusals One an order: empty where it passes, else what the engine's `check` reverts with, or CheckFailed
     function checkOrders(address sender, OrderCheck[] calldata orders) external view returns (bytes[] memory refusals);
 }

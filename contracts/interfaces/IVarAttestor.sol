@@ -139,6 +139,9 @@ interface IVarAttestor {
     /// @notice The subject's newest attestation under a policy, zero if none.
     function latestOf(address subject, bytes32 policyId) external view returns (bytes32);
 
+    /// @notice The subject's newest attested epoch under a policy plus one, zero if none; no earlier epoch can follow.
+    function nextEpochOf(address subject, bytes32 policyId) external view returns (uint256);
+
     /// @notice The attestation of one epoch, zero if none.
     function attestationAt(address subject, uint64 epoch, bytes32 policyId) external view returns (bytes32);
 

@@ -88,6 +88,11 @@ contract VarAttestor is IVarAttestor, EasAttester, Ownable {
     }
 
     /// @inheritdoc IVarAttestor
+    function nextEpochOf(address subject, bytes32 policyId) external view returns (uint256) {
+        return _chains[subject][policyId].next;
+    }
+
+    /// @inheritdoc IVarAttestor
     function attestationAt(address subject, uint64 epoch, bytes32 policyId) external view returns (bytes32) {
         return _chains[subject][policyId].attestations[epoch];
     }

@@ -4,12 +4,12 @@ pragma solidity 0.8.37;
 import {IPolicy} from "../../interfaces/IPolicy.sol";
 import {IPolicyEngine} from "../../interfaces/IPolicyEngine.sol";
 import {Policy} from "./Policy.sol";
+import {StewardedPolicy} from "./StewardedPolicy.sol";
 
 /// @title Refuses amounts below a minimum or above a maximum
-/// @notice One parameter: the amount. Both limits are inside. The outer bound for callers on chain: progressive caps
-/// are decided off chain.
-/// @dev The owner sets the limits. To stop everything: a maximum of 0 with a minimum of 0 refuses all but zero.
-contract VolumePolicy is Policy {
+/// @notice One parameter: the amount. Both limits are inside. The outer bound of every order, whatever its account.
+/// @dev The owner sets the limits and the steward, the steward the maximum. To stop everything: a maximum of 0 with a minimum of 0 refuses all but zero.
+contract VolumePolicy is StewardedPolicy {
     uint256 private _min;
     uint256 private _max;
 
@@ -27,13 +27,13 @@ contract VolumePolicy is Policy {
         _set(minAmount, maxAmount);
     }
 
-    /// @notice Set the minimum
+    /// @notice Set the minimum. Owner only.
     function setMin(uint256 minAmount) external onlyOwner {
         _set(minAmount, _max);
     }
 
-    /// @notice Set the maximum
-    function setMax(uint256 maxAmount) external onlyOwner {
+    /// @notice Set the maximum. Owner or steward.
+    function setMax(uint256 maxAmount) external onlyOwnerOrSteward {
         _set(_min, maxAmount);
     }
 
