@@ -25,6 +25,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     compliance.router,  # /compliance/credentials
     pipeline.router,  # /orders /orders/batch /orders/{order_id} /positions /risk/me /risk/{address}
     execution.router,  # /reconciliations /reconciliations/{day}
+    execution.fees,  # /fees/me
     risk.router,  # /halts /halts/{halt_id}/review /halts/{halt_id}/rearm /risk/reviews /risk/limits
     audit.router,  # /log/checkpoint /log/tile/{level}/{path} /log/tile/entries/{path} /log/proof/...
     anchoring.router,  # /log/anchors /log/entries/{index}/state /anchors

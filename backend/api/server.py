@@ -10,6 +10,7 @@ from sqlalchemy import text
 from backend.api.app import create_app
 from backend.artifacts.service import ArtifactService
 from backend.bootstrap import Platform, build, require_var_policy
+from backend.execution.service import Rebates
 from backend.governance.service import ModelService
 from backend.kernel.errors import Conflict, NotFound, Unavailable
 from backend.kit.logging import configure_logging
@@ -34,6 +35,7 @@ def application(settings: Settings) -> FastAPI:
     artifacts: ArtifactService = platform.service(ArtifactService)
     bundles: LogBundles = platform.service(LogBundles)
     closing: ClosingJob = platform.service(ClosingJob)
+    rebates: Rebates = platform.service(Rebates)
     attesting: AttestingJob = platform.service(AttestingJob)
 
     async def sequence() -> None:
@@ -65,6 +67,7 @@ def application(settings: Settings) -> FastAPI:
             "pins": catch_up_pins,
             "bundles": bundles.run,
             "epochs": closing.run,
+            "rebates": rebates.run,
             **({"attestations": attesting.run} if settings.attest == "closed" else {}),
             "governance": follow_the_dao,
             "var policy": partial(_insist_on_the_var_policy, platform),

@@ -1,23 +1,32 @@
-"""Routes of the reconciliation with the venue."""
+"""Routes of the reconciliation with the venue, and of fees."""
 
 from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from backend.accounts.endpoints import requires
+from backend.accounts.endpoints import SignedIn, requires
 from backend.accounts.types import Caller, Role
-from backend.execution.schemas import AccountOutcomeOut, DayOutcomesOut, ReconcileIn, SummariesOut, SummaryOut
-from backend.execution.service import ReconciliationService
+from backend.execution.schemas import (
+    AccountOutcomeOut,
+    DayOutcomesOut,
+    FeesOut,
+    ReconcileIn,
+    SummariesOut,
+    SummaryOut,
+)
+from backend.execution.service import Rebates, ReconciliationService
 from backend.execution.types import DaySummary
 from backend.kit.deps import Reading, Transaction, provided
 from backend.kit.pagination import Paging
 from backend.market.service import MarketService
 
 router = APIRouter(prefix="/reconciliations", tags=["reconciliation"])
+fees = APIRouter(prefix="/fees", tags=["orders"])
 
 Reconciliations = Annotated[ReconciliationService, Depends(provided(ReconciliationService))]
 Market = Annotated[MarketService, Depends(provided(MarketService))]
+RebatesService = Annotated[Rebates, Depends(provided(Rebates))]
 Operator = Annotated[Caller, Depends(requires(Role.OPERATOR))]
 
 
@@ -41,6 +50,19 @@ async def one_day(day: date, reconciliations: Reconciliations, session: Reading)
     """Return how each account's day compared, with order ids, to operators and regulators."""
     outcomes = await reconciliations.outcomes(session, day)
     return DayOutcomesOut(day=day, accounts=[AccountOutcomeOut(**outcome) for outcome in outcomes])
+
+
+@fees.get("/me")
+async def my_fees(rebates: RebatesService, session: Reading, caller: SignedIn) -> FeesOut:
+    """Return the caller's stake and tier on chain, and what of its fees it was given back."""
+    stake, rebated = await rebates.standing(session, caller)
+    return FeesOut(
+        staked=str(stake.staked),
+        tier=stake.tier,
+        rebate_bps=stake.rebate_bps,
+        block_number=stake.block_number,
+        rebated=rebated,
+    )
 
 
 def _summary(summary: DaySummary) -> SummaryOut:

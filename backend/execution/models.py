@@ -32,7 +32,10 @@ class PositionRow(Base):
 
 
 class OrderRow(Base):
-    """An order and what became of it: quantity 1e-6 shares, price 1e-4 USD, notional and fee 1e-6 USD."""
+    """An order and what became of it: quantity 1e-6 shares, price 1e-4 USD, notional, fee and rebate 1e-6 USD.
+
+    rebate None: the fee is not settled.
+    """
 
     __tablename__ = "orders"
     __table_args__ = (UniqueConstraint("account_id", "client_key"), Index(None, "state", "account_id"))
@@ -56,6 +59,7 @@ class OrderRow(Base):
     price_units: Mapped[int | None] = mapped_column(BigInteger)
     notional_units: Mapped[int | None] = mapped_column(BigInteger)
     fee_units: Mapped[int | None] = mapped_column(BigInteger)
+    rebate_units: Mapped[int | None] = mapped_column(BigInteger, index=True)
     ordered_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     record_account: Mapped[str] = mapped_column(String(43))
     record_seq: Mapped[int] = mapped_column(BigInteger)

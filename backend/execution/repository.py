@@ -5,9 +5,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, localcontext
 from typing import Any
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.accounts.models import Account
 from backend.execution.models import CashRow, OrderRow, PositionRow, ReconciliationRow
 from backend.execution.types import DaySummary, Holdings, Order, OrderState, Position, Reconciled, Reserved
 from backend.kernel.canonical import JsonValue, encode_bytes
@@ -38,6 +39,12 @@ STATES: Mapping[str, OrderState] = {
 async def lock_cash(session: AsyncSession, account_id: int, initial_units: int) -> CashRow:
     """Return an account's cash, locked until the transaction ends, made when there is none."""
     await session.execute(insert_once(session, CashRow).values(account_id=account_id, units=initial_units))
+    query = select(CashRow).where(CashRow.account_id == account_id).with_for_update()
+    return (await session.scalars(query.execution_options(populate_existing=True))).one()
+
+
+async def lock_own_cash(session: AsyncSession, account_id: int) -> CashRow:
+    """Return the cash of an account that has traded, locked until the transaction ends."""
     query = select(CashRow).where(CashRow.account_id == account_id).with_for_update()
     return (await session.scalars(query.execution_options(populate_existing=True))).one()
 
@@ -147,6 +154,41 @@ async def settle_order(
     row.record_commitment = encode_bytes(recorded.commitment)
     await session.flush()
     return _order(row)
+
+
+async def accounts_with_open_fees(session: AsyncSession, before: datetime) -> list[tuple[int, str, str]]:
+    """Return (id, wallet, pseudonym) of the accounts with fees of orders before a moment that are not settled."""
+    query = (
+        select(Account.id, Account.address, Account.pseudonym)
+        .join(OrderRow, OrderRow.account_id == Account.id)
+        .where(_open_fee(before))
+        .distinct()
+        .order_by(Account.id)
+    )
+    return [(row.id, row.address, row.pseudonym) for row in (await session.execute(query)).all()]
+
+
+async def open_fees(session: AsyncSession, account_id: int, before: datetime) -> dict[int, int]:
+    """Return order row -> fee (1e-6 USD) of an account's filled orders before a moment that are not settled."""
+    query = select(OrderRow.id, OrderRow.fee_units).where(OrderRow.account_id == account_id, _open_fee(before))
+    return {row.id: row.fee_units or 0 for row in (await session.execute(query.order_by(OrderRow.id))).all()}
+
+
+async def settle_fees(session: AsyncSession, rebates: Mapping[int, int]) -> None:
+    """Write down what of each order's fee was given back, 1e-6 USD."""
+    for row_id, units in rebates.items():
+        await session.execute(update(OrderRow).where(OrderRow.id == row_id).values(rebate_units=units))
+
+
+async def rebated(session: AsyncSession, account_id: int) -> int:
+    """Return what an account was given back in all, 1e-6 USD."""
+    total = await session.scalar(select(func.sum(OrderRow.rebate_units)).where(OrderRow.account_id == account_id))
+    return int(total or 0)
+
+
+def _open_fee(before: datetime) -> ColumnElement[bool]:
+    settled_not = OrderRow.rebate_units.is_(None) & (OrderRow.fee_units > 0)
+    return settled_not & (OrderRow.state == "filled") & (OrderRow.ordered_at < before)
 
 
 async def accounts_to_reconcile(session: AsyncSession, day: date) -> list[str]:

@@ -1,6 +1,7 @@
 """Reconciliations on the wire."""
 
 from datetime import date, datetime
+from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -55,3 +56,13 @@ class DayOutcomesOut(BaseModel):
 
     day: date
     accounts: list[AccountOutcomeOut]
+
+
+class FeesOut(BaseModel):
+    """What a wallet has staked (1e-18 REFI), its tier (0: none) as of a block, and what it was given back, USD."""
+
+    staked: str
+    tier: int
+    rebate_bps: int
+    block_number: int
+    rebated: Decimal

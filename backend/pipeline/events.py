@@ -76,6 +76,11 @@ EVENTS: Mapping[str, Event] = {
     ),
     "credential.revoked": Event("A credential was taken from a wallet", "system", CREDENTIAL),
     "market.day_opened": Event("The business clock moved to another day", "system", ("day", "day_before", "epoch")),
+    "fee.rebated": Event(
+        "An account got a share of its fees of past days back for its stake, as of a block",
+        "account",
+        ("orders", "fees", "rebate", "rebate_bps", "tier", "block_number"),
+    ),
     "reconciliation.completed": Event(
         "An account's fills of a day were compared with the venue's books; order ids where they differ",
         "account",

@@ -1,7 +1,8 @@
-"""Sends approved orders to the venue, and compares our books with the venue's."""
+"""Sends approved orders to the venue, compares our books with the venue's, rebates fees."""
 
 from backend.execution.engine import order_id_of
 from backend.execution.service.orders import ExecutionService
+from backend.execution.service.rebates import Rebates
 from backend.execution.service.reconciliation import ReconciliationService
 
-__all__ = ["ExecutionService", "ReconciliationService", "order_id_of"]
+__all__ = ["ExecutionService", "Rebates", "ReconciliationService", "order_id_of"]

@@ -387,6 +387,7 @@ def upgrade() -> None:
         sa.Column("price_units", sa.BigInteger(), nullable=True),
         sa.Column("notional_units", sa.BigInteger(), nullable=True),
         sa.Column("fee_units", sa.BigInteger(), nullable=True),
+        sa.Column("rebate_units", sa.BigInteger(), nullable=True),
         sa.Column("ordered_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("record_account", sa.String(length=43), nullable=False),
         sa.Column("record_seq", sa.BigInteger(), nullable=False),
@@ -401,6 +402,7 @@ def upgrade() -> None:
     with op.batch_alter_table("orders", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_orders_account_id"), ["account_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_orders_ordered_at"), ["ordered_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_orders_rebate_units"), ["rebate_units"], unique=False)
         batch_op.create_index(batch_op.f("ix_orders_state_account_id"), ["state", "account_id"], unique=False)
 
     op.create_table(
@@ -513,6 +515,7 @@ def downgrade() -> None:
     op.drop_table("reconciliations")
     with op.batch_alter_table("orders", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_orders_state_account_id"))
+        batch_op.drop_index(batch_op.f("ix_orders_rebate_units"))
         batch_op.drop_index(batch_op.f("ix_orders_ordered_at"))
         batch_op.drop_index(batch_op.f("ix_orders_account_id"))
 

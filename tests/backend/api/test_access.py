@@ -47,6 +47,7 @@ ACCESS: Mapping[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/halts/{halt_id}/rearm"): ANY_ACCOUNT,
     ("POST", "/risk/reviews"): OPERATOR,
     ("PUT", "/risk/limits"): OPERATOR,
+    ("GET", "/fees/me"): ANY_ACCOUNT,
     ("POST", "/reconciliations"): OPERATOR,
     ("GET", "/reconciliations"): PUBLIC,
     ("GET", "/reconciliations/{day}"): OPERATOR | {Role.REGULATOR},

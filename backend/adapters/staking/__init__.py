@@ -1,0 +1,1 @@
+"""Stakes of REFI."""
