@@ -18,7 +18,7 @@ from backend.kernel.errors import Conflict, NotFound, RefiError, Unavailable
 from backend.kernel.merkle import verify_consistency
 from backend.kit.problems import error_problem
 from backend.pipeline.events import EVENTS
-from backend.ports.chain import Block, BlockId, Receipt, Reverted
+from backend.ports.chain import Block, BlockId, Log, Receipt, Reverted
 from backend.ports.journal import Recorded
 from backend.ports.signer import KeyRole
 
@@ -140,7 +140,7 @@ class FakeChain:
         self.sent: list[tuple[KeyRole, str, str, tuple[Any, ...]]] = []
         self.called: list[tuple[str, str, tuple[Any, ...], str | None, BlockId | None]] = []
         self.tags: dict[str, int] = {}
-        self.logs: dict[bytes, FakeLog] = {}
+        self.anchored: dict[bytes, FakeLog] = {}
         self.blocks = [Block(0, _hex(b"block", 0), now)]
         self.emitted: list[tuple[str, str, dict[str, Any]]] = []
         self.down = False
@@ -166,12 +166,12 @@ class FakeChain:
             ["string", "bytes32", "uint256", "address"], [origin, public_key, self.id, self.address("AuditAnchor")]
         )
         log_id = bytes(keccak(identity))
-        self.logs[log_id] = FakeLog(set(anchorers) or {self.signer.address(KeyRole.ANCHORER)})
+        self.anchored[log_id] = FakeLog(set(anchorers) or {self.signer.address(KeyRole.ANCHORER)})
         return log_id
 
     def drop_anchors(self, log_id: bytes, count: int) -> None:
         """Forget a log's newest anchors, as a reorganised chain does."""
-        log = self.logs[log_id]
+        log = self.anchored[log_id]
         keep = len(log.words) - count
         del log.words[keep:], log.heads[keep:], log.blocks[keep:]
         last = self.blocks[-1]
@@ -191,7 +191,9 @@ class FakeChain:
         return self.id
 
     def address(self, contract: str) -> str:
-        """Return an address made from the contract's name."""
+        """Return an address made from the contract's name, or the one in "Name@0x..."."""
+        if "@" in contract:
+            return contract.partition("@")[2]
         return "0x" + sha256(contract.encode()).hexdigest()[:40]
 
     def calldata(self, contract: str, function: str, *arguments: Any) -> bytes:
@@ -204,11 +206,12 @@ class FakeChain:
         """Answer a view."""
         self._answering()
         self.called.append((contract, function, arguments, sender, block))
-        if (contract, function) in self.answers:
-            return self.answers[contract, function](*arguments)
+        answer = self.answers.get((contract, function)) or self.answers.get((contract.partition("@")[0], function))
+        if answer is not None:
+            return answer(*arguments)
         if contract != "AuditAnchor":
             raise NotFound(f"no contract {contract}")
-        log = self.logs.get(arguments[0])
+        log = self.anchored.get(arguments[0])
         match function:
             case "anchorCount":
                 known = (await self.block(block)).number
@@ -270,6 +273,20 @@ class FakeChain:
             and all(arguments[key] == value for key, value in wanted.items())
         ]
 
+    async def logs(self, contracts: Sequence[str], *, from_block: int, to_block: int) -> list[Log]:
+        """Return the emitted events of contracts; one that is named by an address emits under that name."""
+        self._answering()
+        asked = {name.lower() if name.startswith("0x") else self.address(name) for name in contracts}
+        hashes = {block.number: block.hash for block in self.blocks}
+        found = []
+        for contract, event, emitted in self.emitted:
+            address = contract if contract.startswith("0x") else self.address(contract)
+            if address in asked and from_block <= emitted["block_number"] <= to_block:
+                arguments = dict(emitted)
+                number, tx_hash = arguments.pop("block_number"), arguments.pop("tx_hash")
+                found.append(Log(address, contract, event, arguments, number, hashes[number], tx_hash))
+        return found
+
     async def advance_to(self, timestamp: int) -> Block:
         """Mine a block at a time that lies ahead."""
         if timestamp <= self.blocks[-1].timestamp:
@@ -292,7 +309,7 @@ class FakeChain:
         following: tuple[int, bytes, bytes],
         proof: Sequence[bytes],
     ) -> None:
-        log = self.logs.get(log_id)
+        log = self.anchored.get(log_id)
         if log is None or sender not in log.anchorers:
             raise Reverted("NotAnchorer", (log_id, sender))
         last = log.heads[-1] if log.heads else (0, EMPTY_WORD, EMPTY_WORD)

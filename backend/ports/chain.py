@@ -31,6 +31,19 @@ class Receipt:
     logs: tuple[Mapping[str, Any], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What a contract left in a block: its name or address, the event's name ("" where its ABI does not know it)."""
+
+    address: str
+    contract: str
+    event: str
+    arguments: Mapping[str, Any]
+    block_number: int
+    block_hash: str
+    tx_hash: str
+
+
 class Reverted(Conflict):
     """A contract said no with a named error."""
 
@@ -45,6 +58,7 @@ class Reverted(Conflict):
 class Chain(Protocol):
     """Calls and transactions by contract name, as deployments/<network>/*.json lists them.
 
+    "Name@0x..." is the contract at that address, asked as the named one is.
     Raises Unavailable when the RPC does not answer, Reverted when a contract refuses, NotFound for an unknown contract.
     """
 
@@ -88,6 +102,10 @@ class Chain(Protocol):
         filters: Mapping[str, Any] | None = None,
     ) -> list[Mapping[str, Any]]:
         """Return decoded events, oldest first: their arguments and block_number, tx_hash."""
+        ...
+
+    async def logs(self, contracts: Sequence[str], *, from_block: int, to_block: int) -> list[Log]:
+        """Return everything that contracts, by name or address, left in these blocks, oldest first, in one question."""
         ...
 
     async def advance_to(self, timestamp: int) -> Block:

@@ -52,7 +52,7 @@ class Setting:
 
     def sizes(self) -> list[int]:
         """Return what the chain holds."""
-        return [head[0] for head in self.chain.logs[self.log_id].heads]
+        return [head[0] for head in self.chain.anchored[self.log_id].heads]
 
 
 @pytest.fixture

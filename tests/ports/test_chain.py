@@ -91,6 +91,52 @@ async def test_events_end_where_they_are_asked_to(chain: RpcChain) -> None:
         assert len(found) == count
 
 
+async def test_everything_that_several_contracts_left_comes_in_one_answer(
+    chain: RpcChain, local_chain: LocalChain
+) -> None:
+    account, ccid = wallet(), secrets.token_bytes(32)
+    first = await chain.send(KeyRole.ISSUER, "IdentityRegistry", "registerIdentity", ccid, account, b"")
+    last = await chain.send(KeyRole.ISSUER, "CredentialRegistry", "registerCredential", ccid, KYC, 0, b"", b"")
+    blocks = {"from_block": first.block_number, "to_block": last.block_number}
+    both = await chain.logs(["IdentityRegistry", chain.address("CredentialRegistry")], **blocks)
+    assert [(log.contract, log.event, log.block_hash, log.tx_hash) for log in both] == [
+        ("IdentityRegistry", "IdentityRegistered", first.block_hash, first.tx_hash),
+        ("CredentialRegistry", "CredentialRegistered", last.block_hash, last.tx_hash),
+    ]
+    assert both[0].arguments["ccid"] == ccid
+    assert both[1].address == local_chain.addresses["CredentialRegistry"].lower()
+    assert await chain.logs(["IdentityRegistry"], **blocks) == both[:1]
+    assert not await chain.logs(["IdentityRegistry"], from_block=last.block_number, to_block=last.block_number)
+    assert not await chain.logs(["IdentityRegistry"], from_block=last.block_number, to_block=first.block_number)
+    assert not await chain.logs([], **blocks)
+
+
+async def test_a_log_that_no_abi_knows_comes_undecoded(chain: RpcChain, local_chain: LocalChain) -> None:
+    stranger = wallet()
+    # Leaves one log with the first topic 1 and no content, whatever it is asked.
+    local_chain.rpc("anvil_setCode", stranger, "0x600160006000a100")
+    local_chain.rpc("eth_sendTransaction", {"from": local_chain.owner, "to": stranger})
+    head = (await chain.block()).number
+    (found,) = await chain.logs([stranger], from_block=head, to_block=head)
+    assert (found.address, found.contract, found.event) == (stranger, stranger, "")
+    assert found.arguments["topics"] == [bytes(31) + b"\x01"]
+
+
+async def test_a_contract_at_another_address_is_asked_as_the_named_one_is(
+    chain: RpcChain, local_chain: LocalChain
+) -> None:
+    engine = local_chain.addresses["PolicyEngine"]
+    gate = local_chain.addresses["OrderGate"]
+    selector = chain.calldata("OrderGate", "submitOrder", gate, bytes(32), 1, bytes(32))[:4]
+    named = await chain.call("PolicyEngine", "getPolicies", gate, selector)
+    assert named
+    assert await chain.call(f"PolicyEngine@{engine}", "getPolicies", gate, selector) == named
+    with pytest.raises(Unavailable, match="no contract answers"):
+        await chain.call(f"PolicyEngine@{wallet()}", "getPolicies", gate, selector)
+    with pytest.raises(NotFound):
+        await chain.call(f"Nowhere@{engine}", "getPolicies", gate, selector)
+
+
 async def test_a_refusal_comes_back_with_the_contracts_own_words(chain: RpcChain, local_chain: LocalChain) -> None:
     with pytest.raises(Reverted) as refused:
         await chain.send(KeyRole.PUBLISHER, "IdentityRegistry", "registerIdentity", bytes(31) + b"1", wallet(), b"")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from eth_utils.abi import collapse_if_tuple, event_abi_to_log_topic, function_ab
 from hexbytes import HexBytes
 
 from backend.kernel.errors import Invalid, NotFound
-from backend.ports.chain import Reverted
+from backend.ports.chain import Log, Reverted
 
 # The two errors that every contract may raise without declaring them.
 BUILT_IN_ERRORS: tuple[dict[str, Any], ...] = (
@@ -73,7 +73,10 @@ class Deployments:
         self._contracts: dict[str, Deployed] = dict(known)
 
     def get(self, name: str) -> Deployed:
-        """Return a contract by name; raise NotFound when the folder holds none."""
+        """Return a contract by name, or one like it at "Name@0x..."; raise NotFound when the folder holds none."""
+        known, _, address = name.partition("@")
+        if address and name not in self._contracts:
+            self._contracts[name] = replace(self.get(known), address=address.lower(), block_number=0)
         if name not in self._contracts:
             self._read()
         if name not in self._contracts:
@@ -120,6 +123,14 @@ class Deployments:
             "event": abi["name"],
             **place,
         }
+
+    def left(self, entry: Mapping[str, Any]) -> Log:
+        """Return a log as it is known here: by contract and event, where the ABI says what it is."""
+        found, address = self.log(entry), str(entry["address"]).lower()
+        ours = self.at(address)
+        contract, event = found.pop("contract", ours.name if ours else address), found.pop("event", "")
+        number, tx_hash, _ = (found.pop(name) for name in ("block_number", "tx_hash", "log_index"))
+        return Log(address, contract, event, found, number, "0x" + bytes(entry["blockHash"]).hex(), tx_hash)
 
     def _read(self) -> None:
         if not self._folder.is_dir():

@@ -1,6 +1,6 @@
 """The L2 over JSON-RPC, with the contracts of one deployments folder."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from backend.adapters.chain.abi import Deployed, Deployments, event_topics
 from backend.adapters.chain.node import Node
 from backend.adapters.chain.submitter import Submission, Submitter
 from backend.kernel.errors import Conflict, NotFound, Unavailable
-from backend.ports.chain import Block, BlockId, Receipt, Reverted
+from backend.ports.chain import Block, BlockId, Log, Receipt, Reverted
 from backend.ports.signer import KeyRole, Signer
 
 LOCAL_CHAIN_IDS = frozenset({31337, 42069})
@@ -134,6 +134,24 @@ class RpcChain:
         if to_block is not None:
             query["toBlock"] = to_block
         return [self._asked(entry, target, topics, from_block, to_block) for entry in await self._node.logs(query)]
+
+    async def logs(self, contracts: Sequence[str], *, from_block: int, to_block: int) -> list[Log]:
+        """Return everything that contracts, by name or address, left in these blocks, oldest first."""
+        if to_block < from_block or not contracts:
+            return []
+        asked = {name.lower() if name.startswith("0x") else self.address(name) for name in contracts}
+        query = {
+            "address": [to_checksum_address(address) for address in sorted(asked)],
+            "fromBlock": from_block,
+            "toBlock": to_block,
+        }
+        try:
+            found = [self._deployments.left(entry) for entry in await self._node.logs(query)]
+        except (DecodingError, LookupError, TypeError, ValueError) as error:
+            raise Unavailable("the chain's RPC answered a log that cannot be read") from error
+        if any(log.address not in asked or not from_block <= log.block_number <= to_block for log in found):
+            raise Unavailable("the chain's RPC answered a log that it was not asked for")
+        return found
 
     async def advance_to(self, timestamp: int) -> Block:
         """Mine a block at the given time; local chains only, Conflict elsewhere or when it lies in the past."""

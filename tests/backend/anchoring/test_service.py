@@ -63,7 +63,7 @@ class World:
 
     def sizes(self) -> list[int]:
         """Return the sizes that the chain holds."""
-        return [head[0] for head in self.chain.logs[self.log_id].heads]
+        return [head[0] for head in self.chain.anchored[self.log_id].heads]
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ async def test_a_foreign_anchor_on_the_chain_is_an_alarm(world: World, head: tup
 
 async def test_who_may_not_anchor_is_told_so(world: World) -> None:
     await world.grow(1)
-    world.chain.logs[world.log_id].anchorers.clear()
+    world.chain.anchored[world.log_id].anchorers.clear()
     with pytest.raises(Reverted, match="NotAnchorer"):
         await world.service.anchor_now()
 

@@ -75,12 +75,12 @@ async def test_a_chain_that_forgot_or_changed_a_final_anchor_stops_anchoring(wor
         await world.service.anchor_now()
     world.chain.tags = {"safe": 2, "finalized": 2}
     assert await states(world) == ["finalized", "finalized"]
-    kept = world.chain.logs[world.log_id].words[1]
-    world.chain.logs[world.log_id].words[1] = bytes(32)
+    kept = world.chain.anchored[world.log_id].words[1]
+    world.chain.anchored[world.log_id].words[1] = bytes(32)
     await world.grow(1)
     with pytest.raises(Tampered):
         await world.service.anchor_now()
-    world.chain.logs[world.log_id].words[1] = kept
+    world.chain.anchored[world.log_id].words[1] = kept
     world.chain.drop_anchors(world.log_id, 1)
     with pytest.raises(Tampered):
         await world.service.anchor_now()
@@ -240,7 +240,7 @@ async def test_what_l1_holds_for_good_is_proven_and_stays_so(world: World) -> No
         await world.grow(2)
         await world.service.anchor_now()
     world.chain.tags = {"safe": 3, "finalized": 2}
-    l1.prove(1, world.chain.logs[world.log_id].words[1])
+    l1.prove(1, world.chain.anchored[world.log_id].words[1])
     assert await states(world) == ["finalized", "finalized", "safe"]
     l1.tags["finalized"] = 1
     assert await states(world) == ["finalized", "l1_proven", "safe"]
@@ -273,7 +273,7 @@ async def test_an_event_on_l1_without_its_word_proves_nothing_yet(world: World) 
     await world.grow(2)
     await world.service.anchor_now()
     world.chain.tags = {"finalized": 1}
-    word = world.chain.logs[world.log_id].words[0]
+    word = world.chain.anchored[world.log_id].words[0]
     l1.prove(0, bytes(32))
     l1.tags["finalized"] = 1
     assert await states(world) == ["finalized"]
@@ -306,7 +306,7 @@ async def test_each_anchors_word_is_timestamped_once_where_eas_stands(world: Wor
         await world.service.anchor_now()
     await world.service.follow()
     await world.service.follow()
-    assert list(eas.times) == world.chain.logs[world.log_id].words
+    assert list(eas.times) == world.chain.anchored[world.log_id].words
     assert len({one.eas_tx_hash for one in await known(world)} - {None}) == 2
     assert [sent[1] for sent in world.chain.sent].count("EAS") == 2
 
@@ -315,7 +315,7 @@ async def test_a_word_that_somebody_else_timestamped_is_fine(world: World) -> No
     eas = Attesting(world)
     await world.grow(2)
     await world.service.anchor_now()
-    eas.timestamp(world.chain.logs[world.log_id].words[0])
+    eas.timestamp(world.chain.anchored[world.log_id].words[0])
     await world.service.follow()
     assert (await known(world))[0].eas_tx_hash is not None
     assert [sent[1] for sent in world.chain.sent].count("EAS") == 0
