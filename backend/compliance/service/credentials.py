@@ -28,20 +28,36 @@ class CredentialService:
         self, session: AsyncSession, address: str, kind: CredentialType, expires_at: datetime | None, *, actor: str
     ) -> IssuedCredential:
         """Give a wallet a credential until a moment (None: for ever); one that it has is renewed."""
-        wallet = address.lower()
-        ccid = await self._identity(wallet)
-        receipt = await self._register(ccid, kind, 0 if expires_at is None else int(expires_at.timestamp()))
-        issued = IssuedCredential(wallet, kind, "0x" + ccid.hex(), expires_at, receipt.tx_hash, receipt.block_number)
-        until = "" if expires_at is None else expires_at.isoformat()
-        await self._record(session, "credential.issued", issued, {"expires_at": until}, actor)
+        issued = await self.place(address, kind, expires_at)
+        await self.record_issued(session, issued, actor=actor)
         return issued
 
     async def revoke(
         self, session: AsyncSession, address: str, kind: CredentialType, *, actor: str
     ) -> IssuedCredential:
         """Take a credential from a wallet; NotFound when it has none."""
+        revoked = await self.take(address, kind)
+        await self.record_revoked(session, revoked, actor=actor)
+        return revoked
+
+    async def place(
+        self, address: str, kind: CredentialType, expires_at: datetime | None, *, data: bytes = b"", ccid: bytes = b""
+    ) -> IssuedCredential:
+        """Put a credential on chain without a record; safe to repeat when it is not known what became of it.
+
+        data is a hash and stays what it was when the credential is renewed; ccid is the identity of a wallet that has
+        none yet (a random one unless given).
+        """
         wallet = address.lower()
-        ccid = bytes(await self._chain.call("IdentityRegistry", "getIdentity", wallet))
+        identity = await self.identify(wallet, ccid)
+        until = 0 if expires_at is None else int(expires_at.timestamp())
+        receipt = await self._register(identity, kind, until, data)
+        return IssuedCredential(wallet, kind, "0x" + identity.hex(), expires_at, receipt.tx_hash, receipt.block_number)
+
+    async def take(self, address: str, kind: CredentialType) -> IssuedCredential:
+        """Take a credential off the chain without a record; NotFound when the wallet has none."""
+        wallet = address.lower()
+        ccid = await self.identity_of(wallet)
         if ccid == NO_IDENTITY:
             raise NotFound("this wallet has no identity")
         try:
@@ -52,24 +68,52 @@ class CredentialService:
             if error.name != "CredentialNotFound":
                 raise
             raise NotFound(f"this wallet has no {kind}") from error
-        revoked = IssuedCredential(wallet, kind, "0x" + ccid.hex(), None, receipt.tx_hash, receipt.block_number)
-        await self._record(session, "credential.revoked", revoked, {}, actor)
-        return revoked
+        return IssuedCredential(wallet, kind, "0x" + ccid.hex(), None, receipt.tx_hash, receipt.block_number)
 
-    async def _identity(self, wallet: str) -> bytes:
-        ccid = bytes(await self._chain.call("IdentityRegistry", "getIdentity", wallet))
-        if ccid == NO_IDENTITY:
-            # Random, so that the number says nothing about the person.
-            ccid = secrets.token_bytes(32)
+    async def record_issued(self, session: AsyncSession, issued: IssuedCredential, *, actor: str) -> None:
+        """Record a credential that was put on chain."""
+        until = "" if issued.expires_at is None else issued.expires_at.isoformat()
+        await self._record(session, "credential.issued", issued, {"expires_at": until}, actor)
+
+    async def record_revoked(self, session: AsyncSession, revoked: IssuedCredential, *, actor: str) -> None:
+        """Record a credential that was taken."""
+        await self._record(session, "credential.revoked", revoked, {}, actor)
+
+    async def identity_of(self, address: str) -> bytes:
+        """Return a wallet's identity on chain, zeros for none."""
+        return bytes(await self._chain.call("IdentityRegistry", "getIdentity", address.lower()))
+
+    async def identify(self, address: str, ccid: bytes = b"") -> bytes:
+        """Return a wallet's identity, after giving it one (random unless named) where it has none."""
+        wallet = address.lower()
+        known = await self.identity_of(wallet)
+        if known != NO_IDENTITY:
+            return known
+        # Random, so that the number says nothing about the person.
+        ccid = ccid or secrets.token_bytes(32)
+        try:
             await self._chain.send(KeyRole.ISSUER, "IdentityRegistry", "registerIdentity", ccid, wallet, b"")
+        except Reverted as error:
+            # An earlier try of ours was mined after all.
+            if error.name != "IdentityAlreadyRegistered":
+                raise
+            return await self.identity_of(wallet)
         return ccid
 
-    async def _register(self, ccid: bytes, kind: CredentialType, expires_at: int) -> Receipt:
+    async def unidentify(self, address: str, ccid: bytes) -> None:
+        """Take an identity from a wallet; one that it does not have is none to take."""
+        try:
+            await self._chain.send(KeyRole.ISSUER, "IdentityRegistry", "removeIdentity", ccid, address.lower(), b"")
+        except Reverted as error:
+            if error.name != "IdentityNotFound":
+                raise
+
+    async def _register(self, ccid: bytes, kind: CredentialType, expires_at: int, data: bytes) -> Receipt:
         if expires_at >= 2**40:
             raise Invalid("the credential's end is too far away")
         try:
             return await self._chain.send(
-                KeyRole.ISSUER, "CredentialRegistry", "registerCredential", ccid, type_id(kind), expires_at, b"", b""
+                KeyRole.ISSUER, "CredentialRegistry", "registerCredential", ccid, type_id(kind), expires_at, data, b""
             )
         except Reverted as error:
             if error.name != "CredentialAlreadyRegistered":
