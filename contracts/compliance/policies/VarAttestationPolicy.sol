@@ -63,11 +63,11 @@ contract VarAttestationPolicy is StewardedPolicy {
     {
         address account = abi.decode(_only(parameters), (address));
         uint256 maxAge = _maxAge;
-        // The end of the newest attested epoch, zero before the first
+        // The end of the newest attested epoch, zero before the first; one that has not begun says nothing yet.
         uint256 attestedUntil = attestor.nextEpochOf(account, policyId) * 1 days;
-        if (attestedUntil != 0 && block.timestamp <= attestedUntil + maxAge) {
-            return IPolicyEngine.PolicyResult.Continue;
-        }
+        if (
+            attestedUntil != 0 && attestedUntil <= block.timestamp + 1 days && block.timestamp <= attestedUntil + maxAge
+        ) return IPolicyEngine.PolicyResult.Continue;
         uint256 tradesSince = volumes.firstVolumeAt(account);
         if (tradesSince == 0 || block.timestamp <= tradesSince + maxAge) return IPolicyEngine.PolicyResult.Continue;
         revert IPolicyEngine.PolicyRejected(attestedUntil == 0
