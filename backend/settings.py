@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     prover: Literal["groth16", "snarkjs"] = "groth16"
     jobs: Literal["embedded", "celery"] = "embedded"
     chain: Literal["rpc"] = "rpc"
+    identity_provider: Literal["reviewer", "webhook"] = "reviewer"
 
     # database and queue
     database_url: str = ""
@@ -88,6 +89,19 @@ class Settings(BaseSettings):
     max_order_notional_usd: Decimal = Decimal(50_000)
     drawdown_trip_share: Decimal = Decimal("0.15")
 
+    # onboarding: keys (base64url, 32 bytes) and webhook secrets newest first, separated by commas
+    onboarding_key: SecretStr = SecretStr("")
+    identity_provider_url: str = ""
+    identity_provider_api_key: SecretStr = SecretStr("")
+    identity_provider_secrets: SecretStr = SecretStr("")
+    webhooks_per_minute: int = Field(default=600, ge=1)
+    credential_lifetime: timedelta = Field(default=timedelta(days=365), gt=timedelta(0))
+    renewal_notice: timedelta = Field(default=timedelta(days=30), ge=timedelta(0))
+    organisations_need_two: bool = True
+
+    # compliance
+    watch_interval: timedelta = Field(default=timedelta(seconds=0.5), gt=timedelta(0))
+
     # audit
     checkpoint_interval: timedelta = timedelta(seconds=1)
     anchor_interval: timedelta = timedelta(minutes=10)
@@ -128,6 +142,10 @@ class Settings(BaseSettings):
             wrong.append("REFI_TOKEN_SECRET (shorter than 32 bytes)")
         if len(self.keystore_password.get_secret_value()) < 12:
             wrong.append("REFI_KEYSTORE_PASSWORD (shorter than 12 characters)")
+        if not self.onboarding_key.get_secret_value():
+            wrong.append("REFI_ONBOARDING_KEY (empty)")
+        if self.identity_provider == "webhook" and urlsplit(self.identity_provider_url).scheme != "https":
+            wrong.append("REFI_IDENTITY_PROVIDER_URL (not https)")
         if self.retention < FIVE_YEARS:
             wrong.append("REFI_RETENTION (shorter than five years)")
         if wrong:

@@ -5,31 +5,28 @@ reorganised chain has lost. Any number may run at once, with one key or several.
 """
 
 import asyncio
-import signal
 import sys
 import time
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from backend.anchoring.service import AnchorService
-from backend.kernel.errors import RefiError, Tampered
-from backend.kit.logging import configure_logging
-from backend.settings import Settings
+from backend.compliance.service import SettlementService
+from backend.kernel.errors import Tampered
+from oracle.loop import FAULTS, MOST_DOUBLINGS, POLL, pause, start
+
+if TYPE_CHECKING:
+    from backend.bootstrap import Platform
 
 log = structlog.get_logger(__name__)
 
-POLL = timedelta(seconds=1)
 FOLLOW = timedelta(seconds=2)
-# An anchor in hand may come to its end; then it is left as a killed process leaves it, and then the process itself is.
-GRACE = timedelta(seconds=3)
-LAST = timedelta(seconds=10)
-# What a chain or a database that is away for a while raises: the next turn catches up.
-FAULTS = (RefiError, SQLAlchemyError, OSError)
+SETTLE_AGAIN = timedelta(seconds=30)
+
+Settle = Callable[[], Awaitable[object]]
 
 
 async def relay(
@@ -40,6 +37,7 @@ async def relay(
     leaves: int,
     poll: timedelta = POLL,
     follow: timedelta = FOLLOW,
+    anchored: Callable[[], None] = lambda: None,
 ) -> None:
     """Anchor whenever one is due until told to stop; a chain that is down is asked again, less and less often.
 
@@ -52,6 +50,7 @@ async def relay(
             if await service.is_due(interval, leaves):
                 made = await service.anchor_now()
                 log.info("anchor.up_to", index=made.index, size=made.head.size, state=made.state.value)
+                anchored()
             if time.monotonic() - followed >= follow.total_seconds():
                 await service.follow()
                 followed = time.monotonic()
@@ -60,78 +59,65 @@ async def relay(
             log.critical("anchor.tampered", reason=alarm.detail, **alarm.context)
             raise
         except FAULTS as error:
-            failures = min(failures + 1, 6)
+            failures = min(failures + 1, MOST_DOUBLINGS)
             log.warning(
                 "anchor.failed",
                 code=getattr(error, "code", "fault"),
                 reason=getattr(error, "detail", type(error).__name__),
                 failures=failures,
             )
-        with suppress(TimeoutError):
-            async with asyncio.timeout(poll.total_seconds() * 2**failures):
-                await stop.wait()
+        await pause(stop, poll * 2**failures)
 
 
-async def serve(service: AnchorService, settings: Settings) -> None:
-    """Relay as the settings say until SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    stop_on_signals(stop)
+async def settle_after(
+    anchored: asyncio.Event, settle: Settle, stop: asyncio.Event, again: timedelta = SETTLE_AGAIN
+) -> None:
+    """Settle after each anchor until told to stop, after a fault once more; beside the anchors, never before them."""
+    while not stop.is_set():
+        await anchored.wait()
+        anchored.clear()
+        try:
+            await settle()
+        except FAULTS as error:
+            log.warning("settlement.failed", code=getattr(error, "code", "fault"), reason=str(error))
+            anchored.set()
+            await pause(stop, again)
+
+
+async def run(platform: "Platform", stop: asyncio.Event) -> None:
+    """Relay for a deployment until told to stop."""
+    service: AnchorService = platform.service(AnchorService)
+    settlement: SettlementService = platform.service(SettlementService)
     log.info("relay.started", log_id="0x" + service.log_id.hex())
-    relaying = relay(
-        service,
-        stop,
-        interval=settings.anchor_interval,
-        leaves=settings.anchor_leaves,
-        follow=settings.anchor_follow,
-    )
-    await until_stopped(relaying, stop)
+    anchored = asyncio.Event()
+    # What a relay before this one left is settled at once.
+    anchored.set()
+    settling = asyncio.create_task(settle_after(anchored, settlement.settle, stop))
+    settling.add_done_callback(_say_what_died)
+    try:
+        await relay(
+            service,
+            stop,
+            interval=platform.settings.anchor_interval,
+            leaves=platform.settings.anchor_leaves,
+            follow=platform.settings.anchor_follow,
+            anchored=anchored.set,
+        )
+    finally:
+        settling.cancel()
+        await asyncio.wait({settling})
     log.info("relay.stopped")
 
 
-async def until_stopped(work: Coroutine[Any, Any, None], stop: asyncio.Event, grace: timedelta = GRACE) -> None:
-    """Do work that ends by itself soon after `stop` is set; what takes longer is cancelled and taken up later."""
-    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait({working}, timeout=grace.total_seconds())
-    finally:
-        stopping.cancel()
-        working.cancel()
-        await asyncio.wait({working})
-    if not working.cancelled():
-        working.result()
-
-
-def stop_on_signals(stop: asyncio.Event, last: timedelta = LAST) -> None:
-    """Let SIGINT and SIGTERM end the loop after what is in hand; the system ends a process that hangs on the way."""
-
-    def end() -> None:
-        signal.setitimer(signal.ITIMER_REAL, last.total_seconds())
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, end)
-
-
-async def run(settings: Settings) -> None:
-    """Relay for a deployment until a signal comes."""
-    # Late: the whole platform is much to load for whoever only wants the loop.
-    from backend.bootstrap import build  # noqa: PLC0415
-
-    platform = build(settings)
-    try:
-        await serve(platform.service(AnchorService), settings)
-    finally:
-        await platform.close()
+def _say_what_died(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("settlement.died", exc_info=task.exception())
 
 
 def main() -> int:
     """Run until told to stop; an alarm ends it with an error."""
-    chosen = Settings()
-    configure_logging(chosen.log_level)
     try:
-        asyncio.run(run(chosen))
+        start(run)
     except Tampered:
         return 1
     return 0

@@ -6,16 +6,17 @@ matrix that differs is reported with the first day and instrument where it does,
 
 import asyncio
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 
 from backend.kit.db import Database
-from backend.kit.logging import configure_logging
 from backend.ports.chain import Reverted
 from backend.proofs.service import CountersignService, Disputed
-from backend.settings import Settings
-from oracle.anchor_relay import stop_on_signals, until_stopped
-from oracle.returns_publisher import POLL, repeat
+from oracle.loop import POLL, repeat, start
+
+if TYPE_CHECKING:
+    from backend.bootstrap import Platform
 
 log = structlog.get_logger(__name__)
 
@@ -52,20 +53,10 @@ async def countersign_all(
     await repeat("countersign", countersign, stop, poll)
 
 
-async def run(settings: Settings) -> None:
-    """Countersign for a deployment until a signal comes."""
-    # Late: the whole platform is much to load for whoever only wants the loop.
-    from backend.bootstrap import build  # noqa: PLC0415
-
-    platform, stop = build(settings), asyncio.Event()
-    stop_on_signals(stop)
-    try:
-        await until_stopped(countersign_all(platform.service(CountersignService), platform.database, stop), stop)
-    finally:
-        await platform.close()
+async def run(platform: "Platform", stop: asyncio.Event) -> None:
+    """Countersign for a deployment until told to stop."""
+    await countersign_all(platform.service(CountersignService), platform.database, stop)
 
 
 if __name__ == "__main__":
-    chosen = Settings()
-    configure_logging(chosen.log_level)
-    asyncio.run(run(chosen))
+    start(run)

@@ -2,39 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
-from backend.kernel.errors import RefiError, Tampered
+from backend.kernel.errors import Tampered
 from backend.kernel.refusal import Refused
 from backend.kit.db import Database
-from backend.kit.logging import configure_logging
 from backend.proofs.service import ReturnsService
-from backend.settings import Settings
-from oracle.anchor_relay import stop_on_signals, until_stopped
+from oracle.loop import POLL, repeat, start
+
+if TYPE_CHECKING:
+    from backend.bootstrap import Platform
 
 log = structlog.get_logger(__name__)
-
-POLL = timedelta(seconds=1)
-
-
-async def repeat(name: str, work: Callable[[], Awaitable[None]], stop: asyncio.Event, poll: timedelta = POLL) -> None:
-    """Do the work again and again until told to stop; while something is away, less and less often."""
-    failures = 0
-    while not stop.is_set():
-        try:
-            await work()
-            failures = 0
-        except (RefiError, SQLAlchemyError, OSError) as error:
-            failures = min(failures + 1, 6)
-            code, reason = getattr(error, "code", "fault"), getattr(error, "detail", type(error).__name__)
-            log.warning(f"{name}.failed", code=code, reason=reason, failures=failures)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(poll.total_seconds() * 2**failures):
-                await stop.wait()
 
 
 async def publish_days(
@@ -72,22 +54,11 @@ async def publish_days(
     await repeat("returns", publish, stop, poll)
 
 
-async def run(settings: Settings) -> None:
-    """Publish for a deployment until a signal comes."""
-    # Late: the whole platform is much to load for whoever only wants the loop.
-    from backend.bootstrap import build  # noqa: PLC0415
-
-    platform, stop = build(settings), asyncio.Event()
-    stop_on_signals(stop)
-    try:
-        await until_stopped(
-            publish_days(platform.service(ReturnsService), platform.database, stop, follow=platform.load), stop
-        )
-    finally:
-        await platform.close()
+async def run(platform: "Platform", stop: asyncio.Event) -> None:
+    """Publish for a deployment until told to stop."""
+    service = platform.service(ReturnsService)
+    await publish_days(service, platform.database, stop, follow=platform.load)
 
 
 if __name__ == "__main__":
-    chosen = Settings()
-    configure_logging(chosen.log_level)
-    asyncio.run(run(chosen))
+    start(run)

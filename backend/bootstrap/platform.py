@@ -17,7 +17,7 @@ from backend.audit.service import AuditJournal, LogReader, Sequencer
 from backend.audit.service.erasure import ErasureService
 from backend.bootstrap.adapters import Outside, make_jobs, make_l1, make_outside
 from backend.bootstrap.deployment import CIRCUIT, WINDOW, constraints, var_limits, var_policy_id
-from backend.compliance.service import ComplianceGate, CredentialService
+from backend.compliance.service import ComplianceGate, CredentialService, RulesWatcher, SettlementService
 from backend.decisions.service import DecisionService, ModelStore
 from backend.execution.service import ExecutionService, Rebates, ReconciliationService
 from backend.governance.service import ModelService
@@ -217,6 +217,8 @@ def build(settings: Settings) -> Platform:
         AttestingJob: AttestingJob(database, chain, reader, anchoring, clock, jobs, policy_id=attestations.policy_id),
         OrderService: OrderService(stages),
         CredentialService: CredentialService(chain, journal),
+        RulesWatcher: RulesWatcher(database, chain, journal, clock),
+        SettlementService: SettlementService(database, chain, journal),
         Journal: journal,
         Jobs: jobs,
         JobBoard: JobBoard(),

@@ -36,7 +36,7 @@ class ComplianceRules(Base):
 
 
 class TradedVolume(Base):
-    """What an account has traded in all and what of it was last seen settled on chain, USD x 1e6."""
+    """What an account has traded in all and what of it was last seen settled on chain and where, USD x 1e6."""
 
     __tablename__ = "traded_volumes"
 
@@ -44,3 +44,4 @@ class TradedVolume(Base):
     address: Mapped[str] = mapped_column(String(42), unique=True)
     cumulative_units: Mapped[int] = mapped_column(BigInteger)
     settled_units: Mapped[int] = mapped_column(BigInteger)
+    settled_block: Mapped[int] = mapped_column(BigInteger)

@@ -13,13 +13,18 @@ DECISION = (
 )  # fmt: skip
 ORDER = (
     *DECISION, "order_id", "venue", "venue_order_id", "parent", "price", "currency", "notional", "fee", "executed_at",
-    "type", "time_in_force", "capacity", "compliance_verdict", "compliance_receipt", "risk_verdict", "risk_decision",
+    "type", "time_in_force", "capacity", "model_state", "compliance_verdict", "compliance_receipt", "risk_verdict", "risk_decision",
     "risk_figures", "gate", "rule", "reason", "reconciliation",
 )  # fmt: skip
 COUNTS = ("ours", "theirs", "matched", "differences", "unresolved")
 HALT = ("halt", "scope", "subject", "reason")
 MODEL = ("model", "proposal_id", "torchscript_cid")
 CREDENTIAL = ("subject", "type", "ccid", "tx_hash", "block_number")
+CASE = (
+    "case_id", "kind", "state", "round", "provider", "reference_sha256", "finding", "screening", "screening_reference",
+    "reason", "expires_at",
+)  # fmt: skip
+MEMBER = ("case_id", "subject")
 ARTIFACT = ("cid", "kind", "size", "sha256", "profile")
 ERASURE = ("erased", "kept", "left", "until", "reason", "legal_basis", "operator")
 COMMITMENT = ("position_commitment", "position_salt")
@@ -75,6 +80,37 @@ EVENTS: Mapping[str, Event] = {
         "A wallet got a credential on chain, or another end to it", "system", (*CREDENTIAL, "expires_at")
     ),
     "credential.revoked": Event("A credential was taken from a wallet", "system", CREDENTIAL),
+    "compliance.rules_changed": Event(
+        "Something on chain changed that a verdict may rest on, as of a block: earlier verdicts count no more",
+        "system",
+        ("version", "block_number", "block_hash", "changes"),
+    ),
+    "volume.settled": Event(
+        "What accounts have traded off chain was put on chain: how many accounts, and the USD added over all",
+        "system",
+        ("tx_hash", "block_number", "accounts", "added"),
+    ),
+    "onboarding.started": Event("A wallet asked to be identified, or for a new review", "account", CASE),
+    "onboarding.pending": Event("The identity provider has a case", "account", CASE),
+    "onboarding.needs_review": Event("A case waits for an operator", "account", CASE),
+    "onboarding.screened": Event("A case was screened again, and something else was found", "account", CASE),
+    "onboarding.seconding": Event("The first of two operators approved an organisation", "account", CASE),
+    "onboarding.approved": Event("A case was approved; its credentials follow on chain", "account", CASE),
+    "onboarding.rejected": Event("An operator rejected a case, and why as a code", "account", CASE),
+    "onboarding.renewal_due": Event("A case's credentials end soon", "account", CASE),
+    "onboarding.expired": Event("A case's credentials have ended", "account", CASE),
+    "onboarding.withdrawn": Event("Its owner ended a case: who they are is erased", "account", CASE),
+    "onboarding.disclosed": Event("An operator was shown who a case's applicant is", "system", ("case_id",)),
+    **{
+        f"onboarding.member_{done}": Event(f"A further wallet of an organisation {says}", "account", MEMBER)
+        for done, says in (
+            ("invited", "was named"),
+            ("accepted", "accepted"),
+            ("registered", "got its identity on chain"),
+            ("leaving", "is to leave"),
+            ("removed", "has its identity no more, or has another one"),
+        )
+    },
     "market.day_opened": Event("The business clock moved to another day", "system", ("day", "day_before", "epoch")),
     "fee.rebated": Event(
         "An account got a share of its fees of past days back for its stake, as of a block",
@@ -196,7 +232,9 @@ capacity `capacity`; investment decision maker `investment_decision` (a wallet);
 `execution_decision` (the model's hash, or the wallet of a person who decided alone); feature hash `features`;
 compliance decision `compliance_verdict` and the hash of its receipt `compliance_receipt`; risk decision
 `risk_verdict`, `risk_decision` and the figures and limits that it looked at `risk_figures`; reason code `rule` of the
-gate `gate`, in words `reason`. An order that passed holds both gates' verdicts.
+gate `gate`, in words `reason`. An order that passed holds both gates' verdicts. `compliance_verdict` is that of the
+receipt: "grace" for a reduction that went through while the rules on chain did not answer. `model_state` is "production"
+or, for a model's order at a venue without money that no vote stands behind, "unapproved"; empty where a person decided.
 
 | event | chain | what it says | fields |
 |---|---|---|---|

@@ -15,7 +15,8 @@ from backend.kernel.canonical import encode_bytes
 from backend.kernel.errors import Tampered
 from backend.kit.db import Database
 from backend.ports.chain import Block
-from oracle.anchor_relay import relay, until_stopped
+from oracle.anchor_relay import relay
+from oracle.loop import until_stopped
 from tests.fakes import FakeChain, FakeClock, FakeSigner
 
 ORIGIN = "refi.trading/test"
@@ -216,7 +217,7 @@ async def test_what_ends_it_is_raised_and_an_end_in_time_is_not_cut_short() -> N
 HANGS = """
 import asyncio, time
 from datetime import timedelta
-from oracle.anchor_relay import stop_on_signals
+from oracle.loop import stop_on_signals
 
 async def main():
     stop = asyncio.Event()

@@ -1,6 +1,6 @@
 """What accounts have traded, and what of it is settled on chain; USD x 1e6."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select, update
@@ -28,7 +28,13 @@ async def cumulative_of(session: AsyncSession, account_id: int) -> int:
 
 async def add_volume(session: AsyncSession, account_id: int, address: str, units: int) -> None:
     """Add an order's notional to what an account has traded; the account's orders wait for one another anyway."""
-    fresh = {"account_id": account_id, "address": address, "cumulative_units": 0, "settled_units": 0}
+    fresh = {
+        "account_id": account_id,
+        "address": address,
+        "cumulative_units": 0,
+        "settled_units": 0,
+        "settled_block": 0,
+    }
     await session.execute(insert_once(session, TradedVolume).values(**fresh))
     grown = TradedVolume.cumulative_units + units
     await session.execute(
@@ -36,14 +42,33 @@ async def add_volume(session: AsyncSession, account_id: int, address: str, units
     )
 
 
-async def unsettled(session: AsyncSession, limit: int) -> Sequence[Volume]:
-    """Return accounts that have traded more than was last seen settled, by ascending address."""
-    query = select(TradedVolume).where(TradedVolume.cumulative_units > TradedVolume.settled_units)
+async def volume_of(session: AsyncSession, account_id: int) -> Volume | None:
+    """Return an account's volumes, None for one that never traded."""
+    row = await session.scalar(select(TradedVolume).where(TradedVolume.account_id == account_id))
+    return None if row is None else _volume(row)
+
+
+async def unsettled(session: AsyncSession, limit: int, after: str = "") -> Sequence[Volume]:
+    """Return accounts that have traded more than was last seen settled, by ascending address, after one of them."""
+    query = select(TradedVolume).where(
+        TradedVolume.cumulative_units > TradedVolume.settled_units, TradedVolume.address > after
+    )
     rows = await session.scalars(query.order_by(TradedVolume.address).limit(limit))
-    return [Volume(row.account_id, row.address, row.cumulative_units, row.settled_units) for row in rows]
+    return [_volume(row) for row in rows]
 
 
-async def set_settled(session: AsyncSession, settled: Mapping[str, int]) -> None:
-    """Write down what the chain holds as settled, by address."""
-    for address, units in sorted(settled.items()):
-        await session.execute(update(TradedVolume).where(TradedVolume.address == address).values(settled_units=units))
+async def settled_after(session: AsyncSession, block: int) -> Sequence[tuple[Volume, int]]:
+    """Return accounts that were settled after a block, each with its settlement's."""
+    query = select(TradedVolume).where(TradedVolume.settled_block > block)
+    rows = await session.scalars(query.order_by(TradedVolume.address))
+    return [(_volume(row), row.settled_block) for row in rows]
+
+
+async def set_settled(session: AsyncSession, address: str, units: int, block: int) -> None:
+    """Write down what the chain holds as settled of an address, and since which block (0: long ago)."""
+    held = {"settled_units": units, "settled_block": block}
+    await session.execute(update(TradedVolume).where(TradedVolume.address == address).values(**held))
+
+
+def _volume(row: TradedVolume) -> Volume:
+    return Volume(row.account_id, row.address, row.cumulative_units, row.settled_units)

@@ -128,6 +128,7 @@ def upgrade() -> None:
         sa.Column("address", sa.String(length=42), nullable=False),
         sa.Column("cumulative_units", sa.BigInteger(), nullable=False),
         sa.Column("settled_units", sa.BigInteger(), nullable=False),
+        sa.Column("settled_block", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_traded_volumes")),
         sa.UniqueConstraint("address", name=op.f("uq_traded_volumes_address")),
     )
@@ -140,6 +141,73 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("compliance_receipts", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_compliance_receipts_sha256"), ["sha256"], unique=False)
+
+    op.create_table(
+        "onboarding_cases",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("open_for", sa.BigInteger(), nullable=True),
+        sa.Column("account", sa.String(length=43), nullable=False),
+        sa.Column("address", sa.String(length=42), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("round", sa.Integer(), nullable=False),
+        sa.Column("provider", sa.String(length=16), nullable=False),
+        sa.Column("review_key", sa.String(length=32), nullable=False),
+        sa.Column("reference_sha256", sa.String(length=64), nullable=True),
+        sa.Column("finding", sa.String(length=16), nullable=False),
+        sa.Column("provider_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("screening", sa.String(length=16), nullable=False),
+        sa.Column("screening_reference", sa.String(length=64), nullable=False),
+        sa.Column("screened_lists", sa.String(length=64), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("reason", sa.String(length=32), nullable=False),
+        sa.Column("first_approval_by", sa.String(length=64), nullable=False),
+        sa.Column("renewal_due", sa.Boolean(), nullable=False),
+        sa.Column("ccid", sa.String(length=66), nullable=False),
+        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("standing", sa.String(length=8), nullable=False),
+        sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_onboarding_cases")),
+        sa.UniqueConstraint("open_for", name=op.f("uq_onboarding_cases_open_for")),
+        sa.UniqueConstraint("reference_sha256", name=op.f("uq_onboarding_cases_reference_sha256")),
+    )
+    with op.batch_alter_table("onboarding_cases", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_onboarding_cases_account_id"), ["account_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_onboarding_cases_expires_at"), ["expires_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_onboarding_cases_standing"), ["standing"], unique=False)
+        batch_op.create_index(batch_op.f("ix_onboarding_cases_state"), ["state"], unique=False)
+
+    op.create_table(
+        "onboarding_members",
+        sa.Column("address", sa.String(length=42), nullable=False),
+        sa.Column("case_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("signatory", sa.Boolean(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["onboarding_cases.id"], name=op.f("fk_onboarding_members_case_id_onboarding_cases")
+        ),
+        sa.PrimaryKeyConstraint("address", name=op.f("pk_onboarding_members")),
+    )
+    with op.batch_alter_table("onboarding_members", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_onboarding_members_case_id"), ["case_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_onboarding_members_state"), ["state"], unique=False)
+
+    op.create_table(
+        "onboarding_provider_events",
+        sa.Column("provider", sa.String(length=16), nullable=False),
+        sa.Column("event_id", sa.String(length=128), nullable=False),
+        sa.Column("case_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("heard_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["onboarding_cases.id"], name=op.f("fk_onboarding_provider_events_case_id_onboarding_cases")
+        ),
+        sa.PrimaryKeyConstraint("provider", "event_id", name=op.f("pk_onboarding_provider_events")),
+    )
+    with op.batch_alter_table("onboarding_provider_events", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_onboarding_provider_events_case_id"), ["case_id"], unique=False)
 
     op.create_table(
         "decisions",
@@ -571,6 +639,9 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_compliance_receipts_sha256"))
 
     op.drop_table("compliance_receipts")
+    op.drop_table("onboarding_provider_events")
+    op.drop_table("onboarding_members")
+    op.drop_table("onboarding_cases")
     op.drop_table("compliance_rules")
     op.drop_table("traded_volumes")
     op.drop_table("business_clock")

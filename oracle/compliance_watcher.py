@@ -1,0 +1,35 @@
+"""The process that watches the rules on chain: `python -m oracle.compliance_watcher`.
+
+As long as it runs, an earlier verdict counts no longer than until the next look after a change. When it stands still,
+no earlier verdict counts: its last look grows old. Any number may run at once.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from backend.compliance.service import RulesWatcher
+from oracle.loop import repeat, start
+
+if TYPE_CHECKING:
+    from backend.bootstrap import Platform
+
+SLOWEST = timedelta(seconds=5)
+
+
+async def watch(watcher: RulesWatcher, stop: asyncio.Event, *, interval: timedelta) -> None:
+    """Look at the chain every so often until told to stop; while it is away, less and less often."""
+
+    async def look() -> None:
+        await watcher.poll()
+
+    await repeat("compliance_watch", look, stop, interval, slowest=SLOWEST)
+
+
+async def run(platform: "Platform", stop: asyncio.Event) -> None:
+    """Watch for a deployment until told to stop."""
+    await watch(platform.service(RulesWatcher), stop, interval=platform.settings.watch_interval)
+
+
+if __name__ == "__main__":
+    start(run)
