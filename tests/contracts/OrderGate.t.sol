@@ -16,6 +16,7 @@ import {ICredentialRequirements} from "../../contracts/interfaces/ICredentialReq
 import {IOrderGate} from "../../contracts/interfaces/IOrderGate.sol";
 import {IPolicy} from "../../contracts/interfaces/IPolicy.sol";
 import {IPolicyEngine} from "../../contracts/interfaces/IPolicyEngine.sol";
+import {OrderContext} from "../../contracts/libraries/OrderContext.sol";
 import {Base} from "./Base.t.sol";
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
@@ -161,11 +162,88 @@ contract OrderGateTest is Base {
         refuse(1e6, MODEL, address(approved), reason);
     }
 
+    function test_a_paper_order_passes_the_check_with_any_model_and_is_never_submitted() public {
+        know(0);
+        bytes memory paper = abi.encode(OrderContext.TAG, uint256(0), true);
+        requireEqual(0, refusalOf(1e6, MODEL, paper).length);
+        requireTrue(refusalOf(1e6, MODEL, "").length > 0, "not without the context");
+        requireTrue(refusalOf(1e6, MODEL, abi.encode(OrderContext.TAG, uint256(0), false)).length > 0, "nor live");
+        requireTrue(refusalOf(MAX + 1, MODEL, paper).length > 0, "other rules hold");
+        bytes32[2] memory deciders = [MODEL, bytes32(0)];
+        for (uint256 i = 0; i < deciders.length; i++) {
+            vm.startPrank(relay);
+            gate.setContext(paper);
+            IPolicyEngine.Payload memory payload = payloadOf(relay, 1e6, deciders[i]);
+            payload.context = paper;
+            bytes memory reason = abi.encodeWithSelector(ApprovedModelPolicy.PaperOrder.selector);
+            vm.expectRevert(
+                abi.encodeWithSelector(IPolicyEngine.PolicyPostRunError.selector, approved, reason, payload)
+            );
+            gate.submitOrder(trader, TICKER, 1e6, deciders[i]);
+            gate.clearContext();
+            vm.stopPrank();
+        }
+        accept(1e6, bytes32(0));
+    }
+
+    function test_many_orders_are_checked_in_one_call_each_with_its_own_answer() public {
+        know(0);
+        IOrderGate.OrderCheck[] memory orders = new IOrderGate.OrderCheck[](4);
+        orders[0] = IOrderGate.OrderCheck(trader, TICKER, 1e6, bytes32(0), "");
+        orders[1] = IOrderGate.OrderCheck(trader, TICKER, MAX + 1, bytes32(0), "");
+        orders[2] = IOrderGate.OrderCheck(stranger, TICKER, 1e6, bytes32(0), "");
+        orders[3] = IOrderGate.OrderCheck(trader, TICKER, MAX, bytes32(0), "anything");
+        bytes[] memory refusals = gate.checkOrders(relay, orders);
+        requireEqual(0, refusals[0].length);
+        requireEqual(
+            keccak256(
+                abi.encodeWithSelector(
+                    IPolicyEngine.PolicyRunRejected.selector,
+                    volume,
+                    "amount outside allowed volume limits",
+                    payloadOf(relay, MAX + 1, bytes32(0))
+                )
+            ),
+            keccak256(refusals[1])
+        );
+        requireEqual(IPolicyEngine.PolicyRunRejected.selector, bytes4(refusals[2]));
+        requireEqual(0, refusals[3].length);
+        refusals = gate.checkOrders(stranger, orders);
+        requireTrue(refusals[0].length > 0 && refusals[3].length > 0, "the sender is asked about too");
+        requireEqual(0, gate.checkOrders(relay, new IOrderGate.OrderCheck[](0)).length);
+    }
+
+    function testFuzz_no_amount_of_gas_makes_a_refused_order_pass(uint256 gasLimit) public {
+        IOrderGate.OrderCheck[] memory orders = new IOrderGate.OrderCheck[](12);
+        for (uint256 i = 0; i < orders.length; i++) {
+            orders[i] = IOrderGate.OrderCheck(trader, TICKER, 1e6, bytes32(0), "");
+        }
+        try gate.checkOrders{gas: gasLimit % 1_500_000}(relay, orders) returns (bytes[] memory refusals) {
+            for (uint256 i = 0; i < refusals.length; i++) {
+                requireTrue(refusals[i].length > 0, "passed for want of gas");
+            }
+        } catch {}
+    }
+
+    function test_an_engine_that_fails_without_a_word_passes_nothing() public {
+        IOrderGate.OrderCheck[] memory orders = new IOrderGate.OrderCheck[](1);
+        orders[0] = IOrderGate.OrderCheck(trader, TICKER, 1e6, bytes32(0), "");
+        vm.etch(address(engine), hex"5f5ffd"); // revert(0, 0)
+        requireEqual(
+            keccak256(abi.encodeWithSelector(IOrderGate.CheckFailed.selector)),
+            keccak256(gate.checkOrders(relay, orders)[0])
+        );
+        vm.etch(address(engine), "");
+        try gate.checkOrders(relay, orders) {
+            revert NotTrue("nothing answers");
+        } catch {}
+    }
+
     function testFuzz_check_and_run_agree(uint256 notional, bool isKnown, bool isPaused, address sender) public {
         vm.assume(sender != address(0));
         if (isKnown) know(0);
         vm.prank(guardian);
-        pause.setPausedState(isPaused);
+        if (isPaused) pause.setPausedState(true);
         bool checks = passesCheck(sender, notional);
         vm.prank(sender);
         (bool runs,) = address(gate).call(orderCall(notional, bytes32(0)));
@@ -239,9 +317,7 @@ contract OrderGateTest is Base {
         chain = engine.getPolicies(address(gate), selector);
         requireEqual(5, chain.length);
         requireEqual(address(senders), chain[1]);
-        vm.expectRevert(
-            abi.encodeWithSelector(IPolicyEngine.PolicyAlreadyAdded.selector, address(gate), selector, address(pause))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IPolicy.InvalidParameters.selector, "Policy already added"));
         engine.addPolicy(address(gate), selector, address(pause), new bytes32[](0));
         vm.expectRevert(
             abi.encodeWithSelector(IPolicyEngine.PolicyNotAdded.selector, address(gate), selector, address(issuers))
@@ -253,7 +329,7 @@ contract OrderGateTest is Base {
         know(0);
         engine.setExtractor(IOrderGate.submitOrder.selector, address(0));
         vm.prank(relay);
-        vm.expectRevert(abi.encodeWithSelector(IPolicyEngine.ParameterMissing.selector, keccak256("account")));
+        vm.expectRevert(abi.encodeWithSelector(IPolicy.InvalidParameters.selector, "Missing policy parameters"));
         gate.submitOrder(trader, TICKER, 1e6, bytes32(0));
     }
 
@@ -272,7 +348,7 @@ contract OrderGateTest is Base {
     }
 
     function test_a_policy_serves_its_engine_only() public {
-        vm.expectRevert(abi.encodeWithSelector(IPolicy.NotPolicyEngine.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(IPolicy.Unauthorized.selector));
         volume.postRun(relay, address(gate), IOrderGate.submitOrder.selector, new bytes[](0), "");
     }
 
@@ -360,6 +436,12 @@ contract OrderGateTest is Base {
         } catch {
             return false;
         }
+    }
+
+    function refusalOf(uint256 notional, bytes32 model, bytes memory context) private view returns (bytes memory) {
+        IOrderGate.OrderCheck[] memory orders = new IOrderGate.OrderCheck[](1);
+        orders[0] = IOrderGate.OrderCheck(trader, TICKER, notional, model, context);
+        return gate.checkOrders(relay, orders)[0];
     }
 
     function payloadOf(address sender, uint256 notional, bytes32 model)

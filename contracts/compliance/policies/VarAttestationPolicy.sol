@@ -72,7 +72,7 @@ contract VarAttestationPolicy is StewardedPolicy {
         if (tradesSince == 0 || block.timestamp <= tradesSince + maxAge) return IPolicyEngine.PolicyResult.Continue;
         revert IPolicyEngine.PolicyRejected(attestedUntil == 0
                 ? "account's risk is not attested"
-                : "account's risk attestation is too old");
+                : "account's risk attestation is not fresh");
     }
 
     /// @notice For how many seconds attestations are fresh
