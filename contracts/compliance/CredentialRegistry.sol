@@ -40,7 +40,7 @@ contract CredentialRegistry is ICredentialRegistry, PolicyProtected {
         bytes calldata context
     ) external nonReentrant runPolicyWithContext(context) {
         if (credentialTypeIds.length != credentialDatas.length) {
-            revert LengthMismatch(credentialTypeIds.length, credentialDatas.length);
+            revert InvalidCredentialConfiguration("Invalid input length");
         }
         for (uint256 i = 0; i < credentialTypeIds.length; i++) {
             _register(ccid, credentialTypeIds[i], expiresAt, credentialDatas[i]);
@@ -67,7 +67,7 @@ contract CredentialRegistry is ICredentialRegistry, PolicyProtected {
         runPolicyWithContext(context)
     {
         _requireFound(ccid, credentialTypeId);
-        if (_isPast(expiresAt)) revert CredentialExpired(ccid, credentialTypeId, expiresAt);
+        if (_isPast(expiresAt)) revert InvalidCredentialConfiguration("Invalid expiration time");
         Credential storage credential = _credentials[ccid][credentialTypeId];
         emit CredentialRenewed(ccid, credentialTypeId, credential.expiresAt, expiresAt);
         credential.expiresAt = expiresAt;
@@ -123,9 +123,9 @@ contract CredentialRegistry is ICredentialRegistry, PolicyProtected {
         private
     {
         if (ccid == bytes32(0) || credentialTypeId == bytes32(0)) {
-            revert InvalidCredential(ccid, credentialTypeId);
+            revert InvalidCredentialConfiguration("Identity and type cannot be empty");
         }
-        if (_isPast(expiresAt)) revert CredentialExpired(ccid, credentialTypeId, expiresAt);
+        if (_isPast(expiresAt)) revert InvalidCredentialConfiguration("Invalid expiration time");
         if (!_types[ccid].add(credentialTypeId)) revert CredentialAlreadyRegistered(ccid, credentialTypeId);
         _credentials[ccid][credentialTypeId] = Credential(expiresAt, credentialData);
         emit CredentialRegistered(ccid, credentialTypeId, expiresAt, credentialData);

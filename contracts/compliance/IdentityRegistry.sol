@@ -34,7 +34,7 @@ contract IdentityRegistry is IIdentityRegistry, PolicyProtected {
         nonReentrant
         runPolicyWithContext(context)
     {
-        if (ccids.length != accounts.length) revert LengthMismatch(ccids.length, accounts.length);
+        if (ccids.length != accounts.length) revert InvalidIdentityConfiguration("Invalid input length");
         for (uint256 i = 0; i < ccids.length; i++) {
             _register(ccids[i], accounts[i]);
         }
@@ -64,7 +64,8 @@ contract IdentityRegistry is IIdentityRegistry, PolicyProtected {
     }
 
     function _register(bytes32 ccid, address account) private {
-        if (ccid == bytes32(0) || account == address(0)) revert InvalidIdentity(ccid, account);
+        if (ccid == bytes32(0)) revert InvalidIdentityConfiguration("CCID cannot be empty");
+        if (account == address(0)) revert InvalidIdentityConfiguration("Account cannot be empty");
         if (_identities[account] != bytes32(0)) revert IdentityAlreadyRegistered(_identities[account], account);
         _identities[account] = ccid;
         // slither-disable-next-line unused-return

@@ -194,11 +194,14 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
     function _insert(address target, bytes4 selector, address policy, bytes32[] calldata names, uint256 position)
         private
     {
+        if (policy == address(0)) revert IPolicy.InvalidParameters("Policy address cannot be zero");
         address[] storage chain = _policies[target][selector];
         uint256 length = chain.length;
-        if (length >= MAX_POLICIES) revert TooManyPolicies(target, selector, MAX_POLICIES);
-        if (position > length) revert PositionOutOfRange(position, length);
-        if (_positionOf(chain, policy) != length) revert PolicyAlreadyAdded(target, selector, policy);
+        if (length >= MAX_POLICIES) revert IPolicy.InvalidParameters("Maximum policies reached");
+        if (position > length) {
+            revert IPolicy.InvalidParameters("Position is greater than the number of policies");
+        }
+        if (_positionOf(chain, policy) != length) revert IPolicy.InvalidParameters("Policy already added");
         chain.push(policy);
         for (uint256 i = length; i > position; i--) {
             chain[i] = chain[i - 1];
@@ -293,6 +296,6 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
         for (uint256 i = 0; i < extracted.length; i++) {
             if (extracted[i].name == name) return extracted[i].value;
         }
-        revert ParameterMissing(name);
+        revert IPolicy.InvalidParameters("Missing policy parameters");
     }
 }

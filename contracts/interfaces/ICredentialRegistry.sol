@@ -19,12 +19,9 @@ interface ICredentialRegistry is ICredentialValidator {
     error CredentialAlreadyRegistered(bytes32 ccid, bytes32 credentialTypeId);
     /// @notice The identity does not have the credential
     error CredentialNotFound(bytes32 ccid, bytes32 credentialTypeId);
-    /// @notice The credential would be expired from its first moment
-    error CredentialExpired(bytes32 ccid, bytes32 credentialTypeId, uint40 expiresAt);
-    /// @notice The identity or the type is zero
-    error InvalidCredential(bytes32 ccid, bytes32 credentialTypeId);
-    /// @notice Two lists that belong together differ in length
-    error LengthMismatch(uint256 first, uint256 second);
+    /// @notice The identity or the type is zero, the credential would be expired from its first moment, or two lists
+    /// that belong together differ in length
+    error InvalidCredentialConfiguration(string errorReason);
 
     /// @notice An identity got a credential
     event CredentialRegistered(

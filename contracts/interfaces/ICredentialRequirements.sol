@@ -16,7 +16,7 @@ interface ICredentialRequirements {
 
     /// @param identityRegistry Where the account's identity is looked up
     /// @param credentialRegistry Where the identity's credential is looked up
-    /// @param dataValidator Not supported by this implementation: zero
+    /// @param dataValidator What judges the credential's data, zero for nothing
     struct CredentialSource {
         address identityRegistry;
         address credentialRegistry;
@@ -47,12 +47,8 @@ interface ICredentialRequirements {
     error SourceExists(bytes32 credentialTypeId, address identityRegistry, address credentialRegistry);
     /// @notice The source is not there
     error CredentialSourceNotFound(bytes32 credentialTypeId, address identityRegistry, address credentialRegistry);
-    /// @notice The requirement can never hold, or holds always
-    error InvalidRequirement(bytes32 requirementId, uint256 minValidations, uint256 types);
-    /// @notice The source names no registry, or a data validator
-    error InvalidSource(bytes32 credentialTypeId);
-    /// @notice A list has reached its maximum
-    error TooMany(uint256 maximum);
+    /// @notice The requirement can never hold or holds always, a source names no registry, or a list is full
+    error InvalidRequirementConfiguration(string errorReason);
 
     /// @notice A requirement was added
     event CredentialRequirementAdded(

@@ -9,10 +9,8 @@ interface IIdentityRegistry {
     error IdentityAlreadyRegistered(bytes32 ccid, address account);
     /// @notice The account does not have this identity
     error IdentityNotFound(bytes32 ccid, address account);
-    /// @notice The identity or the account is zero
-    error InvalidIdentity(bytes32 ccid, address account);
-    /// @notice Two lists that belong together differ in length
-    error LengthMismatch(uint256 first, uint256 second);
+    /// @notice The identity or the account is zero, or two lists that belong together differ in length
+    error InvalidIdentityConfiguration(bytes errorReason);
 
     /// @notice An account got an identity
     event IdentityRegistered(bytes32 indexed ccid, address indexed account);

@@ -8,9 +8,11 @@ import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
 /// @notice ABI of Chainlink ACE 1.0.0
 interface IPolicy is IERC165 {
     /// @notice Somebody else than the policy's engine calls a function kept for it
-    error NotPolicyEngine(address caller);
-    /// @notice The policy was given another number of parameters than it judges
-    error WrongParameterCount(uint256 expected, uint256 actual);
+    error Unauthorized();
+    /// @notice The engine or a policy was given parameters that it cannot work with
+    error InvalidParameters(string reason);
+    /// @notice The setting has this value already
+    error Unchanged();
 
     /// @notice Name and version of the implementation
     function typeAndVersion() external pure returns (string memory);

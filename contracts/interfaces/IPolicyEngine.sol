@@ -58,16 +58,8 @@ interface IPolicyEngine {
     error PolicyConfigurationError(address policy, bytes errorReason);
     /// @notice The configuration was made for another version of the policy's settings
     error PolicyConfigurationVersionError(address policy, uint256 expectedVersion, uint256 actualVersion);
-    /// @notice The policy is in the chain already
-    error PolicyAlreadyAdded(address target, bytes4 selector, address policy);
     /// @notice The policy is not in the chain
     error PolicyNotAdded(address target, bytes4 selector, address policy);
-    /// @notice The chain holds its maximum of policies
-    error TooManyPolicies(address target, bytes4 selector, uint256 maximum);
-    /// @notice The position lies beyond the chain's end
-    error PositionOutOfRange(uint256 position, uint256 length);
-    /// @notice A policy needs a parameter that the extractor does not give
-    error ParameterMissing(bytes32 name);
 
     /// @notice A target attached itself
     event TargetAttached(address indexed target);

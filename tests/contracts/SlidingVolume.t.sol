@@ -270,10 +270,10 @@ contract SlidingVolumeTest is RandomTrader {
     }
 
     function test_another_number_of_parameters_is_refused() public {
-        vm.expectRevert(abi.encodeWithSelector(IPolicy.WrongParameterCount.selector, 2, 1));
+        vm.expectRevert(abi.encodeWithSelector(IPolicy.InvalidParameters.selector, "expected 2 parameters"));
         sliding.run(relay, address(gate), SUBMIT, new bytes[](1), "");
         vm.prank(address(engine));
-        vm.expectRevert(abi.encodeWithSelector(IPolicy.WrongParameterCount.selector, 1, 2));
+        vm.expectRevert(abi.encodeWithSelector(IPolicy.InvalidParameters.selector, "expected 1 parameter"));
         sliding.postRun(relay, address(gate), SETTLE, new bytes[](2), "");
     }
 

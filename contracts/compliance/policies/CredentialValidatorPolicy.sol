@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {ICredentialDataValidator} from "../../interfaces/ICredentialDataValidator.sol";
 import {ICredentialRegistry} from "../../interfaces/ICredentialRegistry.sol";
 import {ICredentialRequirements} from "../../interfaces/ICredentialRequirements.sol";
 import {IIdentityRegistry} from "../../interfaces/IIdentityRegistry.sol";
@@ -10,7 +11,7 @@ import {IPolicyEngine} from "../../interfaces/IPolicyEngine.sol";
 import {Policy} from "./Policy.sol";
 
 /// @title Refuses accounts whose identity lacks a demanded credential
-/// @notice One parameter: the account. An account without an identity in any source of a requirement fails it,
+/// @notice One parameter or more: accounts, all of which must pass. An account without an identity in any source of a requirement fails it,
 /// an inverted one too.
 /// @dev The owner edits requirements and sources. To stop everyone: remove all requirements.
 contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidator, Policy {
@@ -72,9 +73,10 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
         if (position == length) {
             revert CredentialSourceNotFound(credentialTypeId, identityRegistry, credentialRegistry);
         }
+        address dataValidator = sources[position].dataValidator;
         sources[position] = sources[length - 1];
         sources.pop();
-        emit CredentialSourceRemoved(credentialTypeId, identityRegistry, credentialRegistry, address(0));
+        emit CredentialSourceRemoved(credentialTypeId, identityRegistry, credentialRegistry, dataValidator);
     }
 
     /// @inheritdoc IPolicy
@@ -88,8 +90,11 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
         view
         returns (IPolicyEngine.PolicyResult)
     {
-        if (!validate(abi.decode(_only(parameters), (address)), context)) {
-            revert IPolicyEngine.PolicyRejected("account identity validation failed");
+        if (parameters.length == 0) revert InvalidParameters("expected at least 1 parameter");
+        for (uint256 i = 0; i < parameters.length; i++) {
+            if (!validate(abi.decode(parameters[i], (address)), context)) {
+                revert IPolicyEngine.PolicyRejected("account identity validation failed");
+            }
         }
         return IPolicyEngine.PolicyResult.Continue;
     }
@@ -121,10 +126,14 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
     function _addRequirement(CredentialRequirementInput memory input) private {
         uint256 types = input.credentialTypeIds.length;
         if (_requirements[input.requirementId].minValidations != 0) revert RequirementExists(input.requirementId);
-        if (_requirementIds.length >= MAX_REQUIREMENTS) revert TooMany(MAX_REQUIREMENTS);
-        if (types > MAX_TYPES) revert TooMany(MAX_TYPES);
-        if (input.minValidations == 0 || input.minValidations > types) {
-            revert InvalidRequirement(input.requirementId, input.minValidations, types);
+        if (_requirementIds.length >= MAX_REQUIREMENTS) {
+            revert InvalidRequirementConfiguration("Max requirements reached");
+        }
+        if (input.minValidations == 0) {
+            revert InvalidRequirementConfiguration("minValidations must be greater than 0");
+        }
+        if (types > MAX_TYPES || input.minValidations > types) {
+            revert InvalidRequirementConfiguration("Invalid credential types length");
         }
         _requirementIds.push(input.requirementId);
         _requirements[input.requirementId] =
@@ -136,16 +145,19 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
 
     function _addSource(CredentialSourceInput memory input) private {
         CredentialSource[] storage sources = _sources[input.credentialTypeId];
-        if (
-            input.identityRegistry == address(0) || input.credentialRegistry == address(0)
-                || input.dataValidator != address(0)
-        ) revert InvalidSource(input.credentialTypeId);
-        if (sources.length >= MAX_SOURCES) revert TooMany(MAX_SOURCES);
+        if (input.identityRegistry == address(0) || input.credentialRegistry == address(0)) {
+            revert InvalidRequirementConfiguration("Registries cannot be empty");
+        }
+        if (sources.length >= MAX_SOURCES) {
+            revert InvalidRequirementConfiguration("Max credential sources reached for credential type");
+        }
         if (_positionOf(sources, input.identityRegistry, input.credentialRegistry) != sources.length) {
             revert SourceExists(input.credentialTypeId, input.identityRegistry, input.credentialRegistry);
         }
-        sources.push(CredentialSource(input.identityRegistry, input.credentialRegistry, address(0)));
-        emit CredentialSourceAdded(input.credentialTypeId, input.identityRegistry, input.credentialRegistry, address(0));
+        sources.push(CredentialSource(input.identityRegistry, input.credentialRegistry, input.dataValidator));
+        emit CredentialSourceAdded(
+            input.credentialTypeId, input.identityRegistry, input.credentialRegistry, input.dataValidator
+        );
     }
 
     function _isMet(CredentialRequirement storage requirement, address account, bytes calldata context)
@@ -176,8 +188,25 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
             if (ccid == bytes32(0)) continue;
             isKnown = true;
             // slither-disable-next-line calls-loop
-            holds = ICredentialRegistry(sources[i].credentialRegistry).validate(ccid, credentialTypeId, context);
+            holds = ICredentialRegistry(sources[i].credentialRegistry).validate(ccid, credentialTypeId, context)
+                && _hasGoodData(sources[i], ccid, account, credentialTypeId, context);
         }
+    }
+
+    function _hasGoodData(
+        CredentialSource memory source,
+        bytes32 ccid,
+        address account,
+        bytes32 credentialTypeId,
+        bytes calldata context
+    ) private view returns (bool) {
+        if (source.dataValidator == address(0)) return true;
+        // slither-disable-start calls-loop
+        bytes memory data =
+            ICredentialRegistry(source.credentialRegistry).getCredential(ccid, credentialTypeId).credentialData;
+        return ICredentialDataValidator(source.dataValidator)
+            .validateCredentialData(ccid, account, credentialTypeId, data, context);
+        // slither-disable-end calls-loop
     }
 
     function _positionOf(CredentialSource[] storage sources, address identityRegistry, address credentialRegistry)

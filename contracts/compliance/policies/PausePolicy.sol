@@ -14,12 +14,15 @@ contract PausePolicy is Policy {
     event PauseStateChanged(bool indexed paused);
 
     constructor(address engine, address initialOwner, bool startsPaused) Policy(engine, initialOwner) {
-        _set(startsPaused);
+        paused = startsPaused;
+        emit PauseStateChanged(startsPaused);
     }
 
     /// @notice Pause or resume
     function setPausedState(bool value) external onlyOwner {
-        _set(value);
+        if (paused == value) revert Unchanged();
+        paused = value;
+        emit PauseStateChanged(value);
     }
 
     /// @inheritdoc IPolicy
@@ -35,10 +38,5 @@ contract PausePolicy is Policy {
     {
         if (paused) revert IPolicyEngine.PolicyRejected("contract is paused");
         return IPolicyEngine.PolicyResult.Continue;
-    }
-
-    function _set(bool value) private {
-        paused = value;
-        emit PauseStateChanged(value);
     }
 }

@@ -6,11 +6,11 @@ import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {ERC165, IERC165} from "@openzeppelin/contracts/utils/introspection/ERC165.sol";
 
 /// @title What every policy here shares: an engine that it serves and an owner that configures it
-abstract contract Policy is IPolicy, Ownable, ERC165 {
+abstract contract Policy is Ownable, ERC165, IPolicy {
     address public immutable policyEngine;
 
     modifier onlyPolicyEngine() {
-        if (msg.sender != policyEngine) revert NotPolicyEngine(msg.sender);
+        if (msg.sender != policyEngine) revert Unauthorized();
         _;
     }
 
@@ -35,7 +35,7 @@ abstract contract Policy is IPolicy, Ownable, ERC165 {
 
     /// @dev The only parameter of a policy that judges one.
     function _only(bytes[] calldata parameters) internal pure returns (bytes calldata) {
-        if (parameters.length != 1) revert WrongParameterCount(1, parameters.length);
+        if (parameters.length != 1) revert InvalidParameters("expected 1 parameter");
         return parameters[0];
     }
 }

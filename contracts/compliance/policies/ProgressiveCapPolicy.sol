@@ -89,7 +89,7 @@ contract ProgressiveCapPolicy is IProgressiveCaps, Policy {
         view
         returns (IPolicyEngine.PolicyResult)
     {
-        if (parameters.length != 2) revert WrongParameterCount(2, parameters.length);
+        if (parameters.length != 2) revert InvalidParameters("expected 2 parameters");
         address account = abi.decode(parameters[0], (address));
         uint256 opened = openedAt[account];
         if (opened == 0) revert IPolicyEngine.PolicyRejected("account is not opened");

@@ -154,7 +154,7 @@ contract SlidingVolumePolicy is ISlidingVolume, StewardedPolicy {
     }
 
     function _order(bytes[] calldata parameters) private pure returns (address account, uint256 amount) {
-        if (parameters.length != 2) revert WrongParameterCount(2, parameters.length);
+        if (parameters.length != 2) revert InvalidParameters("expected 2 parameters");
         account = abi.decode(parameters[0], (address));
         amount = abi.decode(parameters[1], (uint256));
     }

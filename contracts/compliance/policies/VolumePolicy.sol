@@ -7,13 +7,14 @@ import {Policy} from "./Policy.sol";
 import {StewardedPolicy} from "./StewardedPolicy.sol";
 
 /// @title Refuses amounts below a minimum or above a maximum
-/// @notice One parameter: the amount. Both limits are inside. The outer bound of every order, whatever its account.
-/// @dev The owner sets the limits and the steward, the steward the maximum. To stop everything: a maximum of 0 with a minimum of 0 refuses all but zero.
+/// @notice One parameter: the amount. Both limits are inside; a maximum of 0 is none. The outer bound of every order, whatever its account.
+/// @dev The owner sets the limits and the steward, the steward the maximum; none is the owner's alone. To stop
+/// everything: pause.
 contract VolumePolicy is StewardedPolicy {
     uint256 private _min;
     uint256 private _max;
 
-    /// @notice The minimum would lie above the maximum
+    /// @notice The minimum would not lie below the maximum
     error InvalidLimits(uint256 min, uint256 max);
 
     /// @notice The minimum changed
@@ -29,11 +30,14 @@ contract VolumePolicy is StewardedPolicy {
 
     /// @notice Set the minimum. Owner only.
     function setMin(uint256 minAmount) external onlyOwner {
+        if (minAmount == _min) revert Unchanged();
         _set(minAmount, _max);
     }
 
-    /// @notice Set the maximum. Owner or steward.
+    /// @notice Set the maximum, 0 for none. Owner or, except for 0, steward.
     function setMax(uint256 maxAmount) external onlyOwnerOrSteward {
+        if (maxAmount == 0) _checkOwner();
+        if (maxAmount == _max) revert Unchanged();
         _set(_min, maxAmount);
     }
 
@@ -47,7 +51,7 @@ contract VolumePolicy is StewardedPolicy {
         return _min;
     }
 
-    /// @notice The largest allowed amount
+    /// @notice The largest allowed amount, 0 for any
     function getMax() external view returns (uint256) {
         return _max;
     }
@@ -59,14 +63,14 @@ contract VolumePolicy is StewardedPolicy {
         returns (IPolicyEngine.PolicyResult)
     {
         uint256 amount = abi.decode(_only(parameters), (uint256));
-        if (amount < _min || amount > _max) {
+        if (amount < _min || (_max != 0 && amount > _max)) {
             revert IPolicyEngine.PolicyRejected("amount outside allowed volume limits");
         }
         return IPolicyEngine.PolicyResult.Continue;
     }
 
     function _set(uint256 minAmount, uint256 maxAmount) private {
-        if (minAmount > maxAmount) revert InvalidLimits(minAmount, maxAmount);
+        if (minAmount >= maxAmount && maxAmount != 0) revert InvalidLimits(minAmount, maxAmount);
         if (minAmount != _min) emit MinVolumeSet(minAmount);
         if (maxAmount != _max) emit MaxVolumeSet(maxAmount);
         _min = minAmount;
