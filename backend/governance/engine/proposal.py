@@ -42,9 +42,22 @@ def model_files(files: Mapping[str, bytes]) -> ModelFiles:
     )
 
 
-def promotion(governor: str, registry: str, calldatas: Sequence[bytes], model_sha256: str, cids: ModelCids) -> Proposal:
-    """Return the proposal that approves and promotes a model; its text names everything that voters may check."""
-    description = "\n".join(
+def promotion(
+    governor: str,
+    registry: str,
+    calldatas: Sequence[bytes],
+    model_sha256: str,
+    cids: ModelCids,
+    *,
+    attempt: int = 1,
+    proposer: str = "",
+) -> Proposal:
+    """Return the proposal that approves and promotes a model; its text names everything that voters may check.
+
+    Another attempt, or another proposer, makes it another proposal. A proposer's name at the end of a text keeps
+    everybody else from sending the proposal first, and cancelling it (OpenZeppelin's Governor, "#proposer=").
+    """
+    lines = "\n".join(
         (
             f"Promote model {model_sha256} to production",
             "",
@@ -54,8 +67,10 @@ def promotion(governor: str, registry: str, calldatas: Sequence[bytes], model_sh
             f"TorchScript: ipfs://{cids.torchscript}",
             f"model card: ipfs://{cids.card}",
             f"evaluation report: ipfs://{cids.report}",
+            *([f"attempt: {attempt}"] if attempt > 1 else []),
         )
     )
+    description = described(lines, proposer)
     return Proposal(
         governor=to_checksum_address(governor),
         targets=(to_checksum_address(registry),) * len(calldatas),
@@ -65,14 +80,25 @@ def promotion(governor: str, registry: str, calldatas: Sequence[bytes], model_sh
     )
 
 
+def described(text: str, proposer: str = "") -> str:
+    """Return a text that only its proposer can propose, where one is named."""
+    return f"{text}\n\n#proposer={to_checksum_address(proposer)}" if proposer else text
+
+
 def description_hash(proposal: Proposal) -> bytes:
     """Return the keccak256 by which Governor knows a description."""
-    return keccak(text=proposal.description)
+    # A proposer may write bytes that are no text: they come as surrogates and are hashed as they were.
+    return keccak(proposal.description.encode("utf-8", "surrogateescape"))
 
 
 def proposal_id(proposal: Proposal) -> int:
+    """Return Governor.hashProposal of a proposal."""
+    return hashed(_call(proposal), description_hash(proposal))
+
+
+def hashed(call: ProposalCall, text_hash: bytes) -> int:
     """Return Governor.hashProposal: keccak256(abi.encode(targets, values, calldatas, description hash))."""
-    values = [*_call(proposal), description_hash(proposal)]
+    values = [*call, text_hash]
     return int.from_bytes(keccak(encode(["address[]", "uint256[]", "bytes[]", "bytes32"], values)), "big")
 
 

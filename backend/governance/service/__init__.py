@@ -1,0 +1,6 @@
+"""Models on their way into production, and proposals of any kind."""
+
+from backend.governance.service.models import ModelService
+from backend.governance.service.proposals import ProposalService
+
+__all__ = ["ModelService", "ProposalService"]
