@@ -8,14 +8,17 @@ from rapidfuzz.distance import DamerauLevenshtein
 
 from backend.adapters.screening.names import PLAIN_WORDS, Parts, skeleton
 
+VOWELS = frozenset("aeiouy")
 LEAST = 0.6
 SOUNDS_ALIKE = 0.25
 AT_MOST_BY_SOUND = 0.9
 MISSING = 4.0
 MISSING_AT_MOST = 12.0
-MISSING_WORD = 8.0
+MISSING_PLAIN = 5.0
+MISSING_WORD = 16.0
+OTHER_START = 0.08
 # "J Smith" is a whole family; "John M Smith" is one man.
-INITIAL_OF_TWO = 22.0
+INITIAL_OF_TWO = 18.0
 INITIAL_OF_MORE = 5.0
 ONE_WORD = 15.0
 
@@ -41,8 +44,13 @@ def word_likeness(one: str, other: str) -> float:
     distance = DamerauLevenshtein.distance(one, other)
     likeness = 1 - distance / longest
     sounds = skeleton(one)
-    if len(sounds) >= 2 and sounds == skeleton(other):
+    if len(sounds) >= 3 and sounds == skeleton(other):
+        # Scripts that write no vowels leave nothing else to compare.
+        if not (VOWELS & set(one) and VOWELS & set(other)):
+            return AT_MOST_BY_SOUND
         return max(likeness, min(AT_MOST_BY_SOUND, likeness + SOUNDS_ALIKE))
+    # Few slips happen at a word's first letter.
+    likeness -= OTHER_START if one[0] != other[0] else 0.0
     # Two edits in a short word make another word: Omar and Amir.
     return likeness if likeness >= LEAST and (distance == 1 or (distance == 2 and longest >= 8)) else 0.0
 
@@ -107,8 +115,13 @@ def organisation_likeness(one: Parts, other: Parts) -> Likeness:
         return Likeness(0.0, ())
     together = sum(_weight(one[i], other[j]) * alike for i, j, alike in pairs)
     least = min(sum(map(_weight, one)), sum(map(_weight, other)))
-    missing = max(len(one), len(other)) - min(len(one), len(other))
-    score = 100 * min(together / least, 1.0) - missing * MISSING_WORD
+    left = [word for i, word in enumerate(one) if i not in {pair[0] for pair in pairs}]
+    right = [word for j, word in enumerate(other) if j not in {pair[1] for pair in pairs}]
+    missing = abs(len(left) - len(right))
+    longer = max((left, right), key=len)
+    plain = sum(word in PLAIN_WORDS for word in longer)
+    score = 100 * min(together / least, 1.0)
+    score -= min(missing, plain) * MISSING_PLAIN + max(missing - plain, 0) * MISSING_WORD
     if not any(word not in PLAIN_WORDS for i, _j, _alike in pairs for word in (one[i],)):
         score = min(score, 100.0 if sorted(one) == sorted(other) else 50.0)
     reasons = [_told(sum(alike == 1 for *_, alike in pairs), len(pairs), min(len(one), len(other)))]

@@ -27,6 +27,8 @@ from backend.ports.screening import (
 
 MAX_BYTES = 512 * 2**20
 MAX_ENTRIES = 2_000_000
+# See the figures of `python -m scripts.screening_report`.
+THRESHOLD = 85
 MAX_HITS = 50
 KEPT_INDEXES = 12
 CHUNK = 200
@@ -49,7 +51,7 @@ READERS: Mapping[ListFormat, Callable[[IO[bytes]], Iterable[Entry]]] = {
 class ListFiles:
     """Compares subjects with list files under a folder; a score of at least the threshold is a hit."""
 
-    def __init__(self, folder: Path, *, threshold: int = 80, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, folder: Path, *, threshold: int = THRESHOLD, max_bytes: int = MAX_BYTES) -> None:
         self._folder = folder
         self._threshold = threshold
         self._max_bytes = max_bytes

@@ -44,8 +44,8 @@ PLAIN_WORDS = words_of(
 )
 APOSTROPHES = re.compile(r"['`\u2018\u2019\u02bb\u02bc\u02be\u02bf\u00b4]")
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]+")
-# Longest first: an acronym's full stops hold its letters together.
-ACRONYM = re.compile(r"\b(?:[a-z]\.){2,}[a-z]?\b\.?")
+# An acronym's full stops hold its letters together.
+ACRONYM = re.compile(r"(?<![a-z])(?:[a-z]\.)+[a-z]?(?![a-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def _joined(words: list[str]) -> Parts:
 SOUNDS = (
     ("sch", "s"), ("tsch", "c"), ("tch", "c"), ("dzh", "j"), ("zh", "j"), ("dj", "j"), ("kh", "h"), ("gh", "g"),
     ("ph", "f"), ("th", "t"), ("dh", "d"), ("sh", "s"), ("ch", "c"), ("ck", "k"), ("ts", "s"), ("tz", "s"), ("cz", "c"),
-    ("ks", "x"), ("qu", "k"), ("q", "k"), ("c", "k"), ("w", "v"), ("z", "s"),
+    ("x", "ks"), ("qu", "k"), ("q", "k"), ("c", "k"), ("w", "f"), ("v", "f"), ("z", "s"),
 )  # fmt: skip
 
 

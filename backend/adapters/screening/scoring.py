@@ -7,7 +7,8 @@ from backend.adapters.screening.entries import Birth, Entry
 
 # Evidence moves a score only where the names are alike to begin with.
 ALIKE = 70.0
-SAME_DAY, SWAPPED, SAME_YEAR, NEAR_YEAR, OTHER_YEAR = 8.0, 5.0, 4.0, 1.0, -25.0
+SAME_DAY, SWAPPED, SAME_YEAR, OTHER_DAY = 8.0, 5.0, 4.0, -4.0
+NEAR_YEAR, NEAR_DAY, OTHER_YEAR = 0.0, -8.0, -25.0
 SAME_COUNTRY, OTHER_COUNTRY = 2.0, -2.0
 WEAK_ALIAS = -10.0
 
@@ -33,13 +34,15 @@ def weighed(name: Likeness, entry: Entry, *, weak: bool, birth: date | int | Non
 
 def _birth(given: date | int, listed: Birth) -> tuple[float, str]:
     year = given if isinstance(given, int) else given.year
-    if isinstance(given, date) and listed.first == listed.last == year and listed.day:
+    whole = isinstance(given, date) and listed.day > 0
+    if isinstance(given, date) and whole and listed.first == listed.last == year:
         if (given.month, given.day) == (listed.month, listed.day):
             return SAME_DAY, "the birth date is the same"
         if (given.day, given.month) == (listed.month, listed.day):
             return SWAPPED, "the birth date is the same with day and month swapped"
+        return OTHER_DAY, "the birth year is the same, the day differs"
     if listed.first <= year <= listed.last:
         return SAME_YEAR, "the birth year is the same"
     if listed.first - 1 <= year <= listed.last + 1:
-        return NEAR_YEAR, "the birth year is one off"
+        return NEAR_DAY if whole else NEAR_YEAR, "the birth year is one off"
     return OTHER_YEAR, "the birth year differs"
