@@ -13,6 +13,7 @@ from backend.kit.queue import EmbeddedJobs, Handlers, Jobs
 from backend.market.service import ReplayedClock
 from backend.ports.chain import Chain
 from backend.ports.content_store import ContentStore
+from backend.ports.governance import Contracts, Votes
 from backend.ports.market_data import MarketData
 from backend.ports.policy import Policy
 from backend.ports.prover import Prover
@@ -104,6 +105,15 @@ def make_l1(settings: Settings, signer: Signer) -> Chain | None:
     return RpcChain(settings.l1_rpc_url, nowhere, signer, timeout=settings.rpc_timeout, known=known)
 
 
+def make_governance(settings: Settings) -> tuple[Contracts, Votes]:
+    """Return what reads and writes proposals: the deployment's ABIs, and the governor's events."""
+    from backend.adapters.governance.contracts import ContractBook
+    from backend.adapters.governance.votes import GovernorVotes
+
+    folder = settings.deployment_dir
+    return ContractBook(folder), GovernorVotes(settings.rpc_url, folder, timeout=settings.rpc_timeout)
+
+
 def make_content_store(settings: Settings) -> ContentStore:
     """Return where artifacts are kept by content."""
     match settings.content_store:
@@ -140,7 +150,7 @@ def make_policy(settings: Settings, chain: Chain, signer: Signer) -> Policy:
         case "engine":
             from backend.adapters.policy.engine import EnginePolicy
 
-            return EnginePolicy(chain, signer.address(KeyRole.ANCHORER))
+            return EnginePolicy(chain, signer.address(KeyRole.ANCHORER), settings.policy_engine)
         case _:
             assert_never(settings.policy)
 

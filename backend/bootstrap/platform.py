@@ -15,12 +15,13 @@ from backend.anchoring.service import AnchorService
 from backend.artifacts.service import ArtifactService
 from backend.audit.service import AuditJournal, LogReader, Sequencer
 from backend.audit.service.erasure import ErasureService
-from backend.bootstrap.adapters import Outside, make_jobs, make_l1, make_outside
+from backend.bootstrap.adapters import Outside, make_governance, make_jobs, make_l1, make_outside
 from backend.bootstrap.deployment import CIRCUIT, WINDOW, constraints, var_limits, var_policy_id
 from backend.compliance.service import ComplianceGate, CredentialService, RulesWatcher, SettlementService
+from backend.compliance.types import GateTerms
 from backend.decisions.service import DecisionService, ModelStore
 from backend.execution.service import ExecutionService, Rebates, ReconciliationService
-from backend.governance.service import ModelService
+from backend.governance.service import ModelService, ProposalService
 from backend.kernel.clock import epoch_of
 from backend.kit.db import Database
 from backend.kit.queue import Chore, Handlers, JobBoard, Jobs, WorkerRuntime
@@ -29,6 +30,7 @@ from backend.market.types import DataBounds
 from backend.pipeline.parts import TradeParts
 from backend.pipeline.service import OrderService
 from backend.pipeline.stages import Stages
+from backend.ports.broker import Broker
 from backend.ports.journal import Journal
 from backend.ports.signer import KeyRole
 from backend.proofs.engine.kept import Attestation, Closing
@@ -124,6 +126,16 @@ def holding(accounts: Accounts, execution: ExecutionService) -> Hold:
     return hold
 
 
+def gate_terms(settings: Settings, broker: Broker) -> GateTerms:
+    """Return the terms of the compliance gate: a watcher that missed three looks is gone."""
+    return GateTerms(
+        cache_lifetime=settings.policy_cache_lifetime,
+        grace=settings.policy_grace,
+        watched_within=3 * settings.watch_interval,
+        paper=settings.unapproved_models == "paper" and not broker.live,
+    )
+
+
 def before_the_next(close_day: CloseDay) -> AdvanceHook:
     """Return what closes a replayed day with the opening of the next."""
 
@@ -156,14 +168,16 @@ def build(settings: Settings) -> Platform:
     governance = RegistryGovernance(chain)
     artifacts = ArtifactService(outside.content_store, journal, clock)
     models = ModelService(chain, governance, artifacts, store, journal, clock)
+    contracts, votes = make_governance(settings)
+    proposals = ProposalService(chain, contracts, votes, journal)
     decisions = DecisionService(market, market_data, store)
-    compliance = ComplianceGate(outside.policy, governance, market.price)
+    rates = PaperRates(settings.fee_rate, settings.slippage_rate)
+    broker = PaperBroker(market.price, rates, clock, settings.state_dir / "paper_venue.sqlite3")
+    compliance = ComplianceGate(outside.policy, governance, market.price, clock, gate_terms(settings, broker))
     switch = KillSwitch(market, journal)
     limits = risk_limits(settings)
     risk = RiskGate(market, market_data, journal, switch, limits)
-    rates = PaperRates(settings.fee_rate, settings.slippage_rate)
-    broker = PaperBroker(market.price, rates, clock, settings.state_dir / "paper_venue.sqlite3")
-    execution = ExecutionService(broker, risk, decisions, journal, settings.initial_cash_usd)
+    execution = ExecutionService(broker, compliance, risk, decisions, journal, settings.initial_cash_usd)
     stages = Stages(decisions, compliance, risk, execution, journal, len(market_data.universe()))
 
     async def open_account(_session: AsyncSession, account: Any) -> Mapping[str, str | int]:
@@ -209,7 +223,7 @@ def build(settings: Settings) -> Platform:
         type(service): service
         for service in (
             settings, database, accounts, market, decisions, compliance, risk, switch, execution, reconciliations,
-            rebates, artifacts, models, epochs, closing, returns, countersigning, attestations, anchoring, reader,
+            rebates, artifacts, models, proposals, epochs, closing, returns, countersigning, attestations, anchoring, reader,
             *disclosures,
         )
     }  # fmt: skip
@@ -224,7 +238,7 @@ def build(settings: Settings) -> Platform:
         JobBoard: JobBoard(),
     }
     sequencer = Sequencer(database, outside.signer, clock, settings.origin, interval=settings.checkpoint_interval)
-    closers = [outside.limiter.close, chain.close, *([l1.close] if l1 else []), database.close]
+    closers = [outside.limiter.close, chain.close, votes.close, *([l1.close] if l1 else []), database.close]
     return Platform(settings, database, outside, services, sequencer, handlers, jobs, closers)
 
 

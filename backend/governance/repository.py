@@ -1,5 +1,6 @@
 """Every query on submitted models."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from backend.kit.db import insert_once
 from backend.ports.governance import ModelState
 
 MAX_MODELS = 500
+ATTEMPT = re.compile(r"^attempt: (\d{1,6})$", re.MULTILINE)
 FINAL = (ModelState.RETIRED.name.lower(), ModelState.REVOKED.name.lower())
 
 
@@ -60,6 +62,20 @@ async def add(
     }
     inserted = await session.scalar(insert_once(session, ModelRow).values(**values).returning(ModelRow.sha256))
     return inserted is not None
+
+
+async def next_attempt(session: AsyncSession, sha256: str) -> int:
+    """Return the number of a model's next proposal: one more than the one that it has, counted in its text."""
+    row = await session.get_one(ModelRow, sha256)
+    found = ATTEMPT.findall(row.proposal["description"])
+    return 1 + (int(found[-1]) if found else 1)
+
+
+async def replace_proposal(session: AsyncSession, sha256: str, proposal: Proposal) -> None:
+    """Give a model another proposal, which nobody has sent yet."""
+    row = await session.get_one(ModelRow, sha256, with_for_update=True)
+    row.proposal, row.proposal_id, row.proposal_state = proposal_answer(proposal), str(proposal_id(proposal)), ""
+    await session.flush()
 
 
 async def move(

@@ -13,8 +13,8 @@ DECISION = (
 )  # fmt: skip
 ORDER = (
     *DECISION, "order_id", "venue", "venue_order_id", "parent", "price", "currency", "notional", "fee", "executed_at",
-    "type", "time_in_force", "capacity", "model_state", "compliance_verdict", "compliance_receipt", "risk_verdict", "risk_decision",
-    "risk_figures", "gate", "rule", "reason", "reconciliation",
+    "type", "time_in_force", "capacity", "model_state", "compliance_verdict", "compliance_receipt", "risk_verdict",
+    "risk_decision", "risk_figures", "gate", "rule", "reason", "reconciliation",
 )  # fmt: skip
 COUNTS = ("ours", "theirs", "matched", "differences", "unresolved")
 HALT = ("halt", "scope", "subject", "reason")
@@ -181,6 +181,18 @@ EVENTS: Mapping[str, Event] = {
         "system",
         (*MODEL, "card_cid", "report_cid", "feature_schema_sha256", "tx_hash"),
     ),
+    "model.proposed_again": Event(
+        "A model got another proposal: the last one cannot be sent any more", "system", MODEL
+    ),
+    "governance.proposed": Event("An operator sent a proposal to the governor", "system", ("proposal_id", "tx_hash")),
+    "governance.voted": Event(
+        "An operator voted with the platform's key", "system", ("proposal_id", "support", "reason", "tx_hash")
+    ),
+    "governance.delegated": Event("An operator delegated the platform key's votes", "system", ("to", "tx_hash")),
+    **{
+        f"governance.{step}": Event(f"An operator {step} a proposal", "system", ("proposal_id", "tx_hash"))
+        for step in ("queued", "executed", "cancelled")
+    },
     "model.approved": Event("The DAO approved a model", "system", MODEL),
     "model.production": Event("A model may trade from now on", "system", MODEL),
     "model.retired": Event("A model may trade no more", "system", MODEL),
@@ -233,8 +245,8 @@ capacity `capacity`; investment decision maker `investment_decision` (a wallet);
 compliance decision `compliance_verdict` and the hash of its receipt `compliance_receipt`; risk decision
 `risk_verdict`, `risk_decision` and the figures and limits that it looked at `risk_figures`; reason code `rule` of the
 gate `gate`, in words `reason`. An order that passed holds both gates' verdicts. `compliance_verdict` is that of the
-receipt: "grace" for a reduction that went through while the rules on chain did not answer. `model_state` is "production"
-or, for a model's order at a venue without money that no vote stands behind, "unapproved"; empty where a person decided.
+receipt: "grace" for a reduction that went through while the rules on chain did not answer. `model_state` is
+"production" or, for a model without a vote behind it (at a venue without money only), "unapproved"; empty where a person decided.
 
 | event | chain | what it says | fields |
 |---|---|---|---|

@@ -132,3 +132,7 @@ class Votes(Protocol):
     async def broadcast(self, raw: bytes) -> Receipt:
         """Hand a signed transaction in and wait until it is mined; raise Conflict where it failed."""
         ...
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        ...

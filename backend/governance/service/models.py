@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.artifacts.service import ArtifactService
 from backend.governance import repository
-from backend.governance.engine import model_files, promotion, proposal_id, settle_arguments
+from backend.governance.engine import described, model_files, promotion, proposal_id, settle_arguments
 from backend.governance.types import GovernedModel, ModelCids, ModelFiles, Proposal, ProposalState
 from backend.kernel.errors import Conflict, NotFound
 from backend.kit.db import Database
@@ -21,6 +21,8 @@ from backend.ports.signer import KeyRole
 POLICY = "governance:1"
 REGISTRY = "ModelRegistry"
 GOVERNOR = "RefiGovernor"
+# A proposal in one of these states stays there, and its text and calls can never be proposed again.
+OVER = (ProposalState.CANCELED, ProposalState.DEFEATED, ProposalState.EXPIRED)
 
 
 class Keeper(Protocol):
@@ -50,16 +52,21 @@ class ModelService:
         self._journal = journal
         self._clock = clock
 
-    async def submit(self, session: AsyncSession, files: Mapping[str, bytes], actor: str) -> GovernedModel:
-        """Pin a model's files, propose it in the registry and return it with the proposal that a voter signs."""
+    async def submit(
+        self, session: AsyncSession, files: Mapping[str, bytes], actor: str, proposer: str = ""
+    ) -> GovernedModel:
+        """Pin a model's files, propose it in the registry and return it with the proposal that a voter signs.
+
+        Where a proposer is named nobody else can send the proposal, and by that cancel it.
+        """
         model = model_files(files)
         self._store.add_files(files)
         known = await repository.by_sha256(session, model.sha256)
         if known is not None:
-            return known
+            return await self.ask_again(session, known, actor, proposer)
         cids = await self._pinned(session, model)
         tx_hash = await self._proposed(model, cids)
-        proposal = self._promotion(model.sha256, cids)
+        proposal = self._promotion(model.sha256, cids, 1, proposer)
         added = await repository.add(
             session,
             model.sha256,
@@ -80,6 +87,39 @@ class ModelService:
             }
             await self._record(session, model.sha256, "model.proposed", fields, actor)
         return await self.find(session, model.sha256)
+
+    async def ask_again(self, session: AsyncSession, model: GovernedModel, actor: str, proposer: str) -> GovernedModel:
+        """Return a model with a proposal that can be sent: a new one where the last was cancelled, lost or expired.
+
+        A proposal that nobody sent is replaced where another proposer is named than its text says.
+        """
+        state = await self.proposal_state(model)
+        retired = (await self._governance.model_state(model.sha256)) is ModelState.RETIRED
+        is_over = state in OVER or (retired and state is ProposalState.EXECUTED)
+        is_bound = not proposer or described("", proposer) in model.proposal.description
+        if not is_over and (state is not None or is_bound):
+            return model
+        attempt = await repository.next_attempt(session, model.sha256)
+        proposal = self._promotion(model.sha256, model.cids, attempt, proposer, retired=retired)
+        await repository.replace_proposal(session, model.sha256, proposal)
+        fields = {"proposal_id": str(proposal_id(proposal)), "torchscript_cid": model.cids.torchscript}
+        await self._record(session, model.sha256, "model.proposed_again", fields, actor)
+        return await self.find(session, model.sha256)
+
+    async def revoke(self, session: AsyncSession, sha256: str, actor: str) -> Receipt:
+        """Take a model out of production at once with the guardian's key, and record it; Reverted without that role.
+
+        The on-chain rule refuses it from the next block on, and the gate, which reads the same registry.
+        """
+        digest = bytes.fromhex(sha256)
+        receipt = await self._chain.send(KeyRole.OPERATOR, REGISTRY, "revoke", digest)
+        if await repository.by_sha256(session, sha256) is not None:
+            await self.refresh(session, sha256, actor)
+        else:
+            cid = str((await self._chain.call(REGISTRY, "modelOf", digest))[3])
+            fields = {"proposal_id": "", "torchscript_cid": cid}
+            await self._record(session, sha256, "model.revoked", fields, actor)
+        return receipt
 
     async def find(self, session: AsyncSession, sha256: str) -> GovernedModel:
         """Return a model as it was last seen; raise NotFound."""
@@ -190,10 +230,14 @@ class ModelService:
         events = await self._chain.events(REGISTRY, "ModelProposed", filters={"modelHash": digest})
         return str(events[0]["tx_hash"]) if events else ""
 
-    def _promotion(self, sha256: str, cids: ModelCids) -> Proposal:
+    def _promotion(
+        self, sha256: str, cids: ModelCids, attempt: int, proposer: str, *, retired: bool = False
+    ) -> Proposal:
         digest = bytes.fromhex(sha256)
-        calls = [self._chain.calldata(REGISTRY, step, digest) for step in ("approve", "promote")]
-        return promotion(self._chain.address(GOVERNOR), self._chain.address(REGISTRY), calls, sha256, cids)
+        steps = ("promote",) if retired else ("approve", "promote")
+        calls = [self._chain.calldata(REGISTRY, step, digest) for step in steps]
+        governor, registry = self._chain.address(GOVERNOR), self._chain.address(REGISTRY)
+        return promotion(governor, registry, calls, sha256, cids, attempt=attempt, proposer=proposer)
 
     async def _require(self, model: GovernedModel, wanted: ProposalState) -> None:
         found = await self.proposal_state(model)
