@@ -14,6 +14,7 @@ from backend.execution import endpoints as execution
 from backend.governance import endpoints as governance
 from backend.governance.schemas import MODEL_BODY_BYTES
 from backend.market import endpoints as market
+from backend.onboarding import endpoints as onboarding
 from backend.pipeline import endpoints as pipeline
 from backend.proofs import endpoints as proofs
 from backend.risk import endpoints as risk
@@ -23,6 +24,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     accounts.router,  # /auth/nonce /auth/login /auth/refresh /auth/logout /auth/me /accounts /accounts/{address}/roles
     market.router,  # /market/instruments /market/bars /market/clock /market/clock/advance
     compliance.router,  # /compliance/credentials
+    onboarding.router,  # /onboarding[/me|/queue|/webhook|/members[/accept|/{address}]|/{case_id}[/disclosure|/decision]]
     pipeline.router,  # /orders /orders/batch /orders/{order_id} /positions /risk/me /risk/{address}
     execution.router,  # /reconciliations /reconciliations/{day}
     execution.fees,  # /fees/me
@@ -31,7 +33,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     anchoring.router,  # /log/anchors /log/entries/{index}/state /anchors
     proofs.router,  # /epochs/close /returns/publish /proofs/var
     artifacts.router,  # /artifacts /artifacts/{cid}
-    governance.router,  # /governance/models /governance/models/{sha256} .../queue .../execute
+    governance.router,  # /governance/models[/{sha256}[/queue|/execute]] .../proposals[/{..}] .../transactions ...
     transparency.router,  # /evidence/{index}[/full] /evidence/accounts/{account}[/heads] /evidence/heads/{..} /erasures
     jobs.router,  # /jobs/{job_id}
 )

@@ -223,8 +223,8 @@ def build(settings: Settings) -> Platform:
         type(service): service
         for service in (
             settings, database, accounts, market, decisions, compliance, risk, switch, execution, reconciliations,
-            rebates, artifacts, models, proposals, epochs, closing, returns, countersigning, attestations, anchoring, reader,
-            *disclosures,
+            rebates, artifacts, models, proposals, epochs, closing, returns, countersigning, attestations, anchoring,
+            reader, *disclosures,
         )
     }  # fmt: skip
     services |= {

@@ -190,6 +190,8 @@ CREDENTIAL = {"address": "{trader}", "type": "common.kyc"}
 REVIEW = {"address": "{trader}", "note": "fine"}
 LIMIT = {"address": "{trader}", "var_limit": "5"}
 ERASURE = {"reason": "asked", "legal_basis": "GDPR 17"}
+PROPOSAL = {"text": "Change a limit", "calls": [{"target": "{trader}", "function": "f(uint256)", "arguments": ["1"]}]}
+DELEGATION = {"action": "delegate", "delegatee": "{trader}"}
 RECONCILE = asks("operator", "POST", "/reconciliations", json={})
 ACCOUNTS = ("trader", "regulator", "operator", "admin")
 CLOSED = tuple(f"{name} epoch.closed" for name in ACCOUNTS)
@@ -397,6 +399,14 @@ CASES: Mapping[tuple[str, str], tuple[Case, ...]] = {
             queued,
         ),
         Case("again", relay("execute"), 409),
+    ),
+    ("POST", "/governance/proposals"): (
+        Case("what a wallet signs", asks("trader", "POST", "/governance/proposals", json=PROPOSAL), 200),
+        Case("nobody", asks("stranger", "POST", "/governance/proposals", json=PROPOSAL), 401),
+    ),
+    ("POST", "/governance/transactions"): (
+        Case("what a wallet signs", asks("trader", "POST", "/governance/transactions", json=DELEGATION), 200),
+        Case("half of a vote", asks("trader", "POST", "/governance/transactions", json={"action": "vote"}), 422),
     ),
     ("POST", "/erasures"): (
         Case(

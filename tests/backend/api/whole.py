@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.accounts.service import Accounts, access_tokens
 from backend.adapters.broker.paper import PaperBroker, PaperRates
+from backend.adapters.governance.contracts import ContractBook
 from backend.anchoring.service import AnchorService
 from backend.artifacts.service import ArtifactService
 from backend.audit.models import RecordRow
@@ -24,7 +25,7 @@ from backend.bootstrap import before_the_next
 from backend.compliance.service import ComplianceGate, CredentialService
 from backend.decisions.service import DecisionService, ModelStore
 from backend.execution.service import ExecutionService, ReconciliationService
-from backend.governance.service import ModelService
+from backend.governance.service import ModelService, ProposalService
 from backend.kernel.clock import close_of, epoch_of
 from backend.kit.db import Database
 from backend.kit.limits import MemoryLimiter
@@ -43,6 +44,7 @@ from backend.risk.service import KillSwitch, RiskGate
 from backend.transparency.service import AccountExports, PackBuilder, forget
 from tests.backend.accounts.site import Site, local_settings, wallet
 from tests.backend.artifacts.stores import FakeStore
+from tests.backend.governance.dao import FakeVotes
 from tests.backend.governance.test_service import Registry, SomeKeeper
 from tests.backend.pipeline.rooms import FIRST_DAY, LIMITS, MARKET_DATA, FakePolicy, MoodyBroker
 from tests.fakes import FakeChain, FakeClock, FakeSigner
@@ -88,7 +90,7 @@ class Whole:
     """The platform behind HTTP, and its log."""
 
     def __init__(self, database: Database, folder: Path) -> None:
-        self.database = database
+        self.database, self.folder = database, folder
         self.pseudonyms: dict[str, str] = {}
         self.clock = clock = MovingClock(business=OPENED)
         self.signer = FakeSigner()
@@ -107,12 +109,14 @@ class Whole:
         self.policy = FakePolicy()
         models = ModelStore(folder / "models")
         self.decisions = DecisionService(self.market, MARKET_DATA, models)
-        self.compliance = ComplianceGate(self.policy, self.governance, self.market.price)
+        self.compliance = ComplianceGate(self.policy, self.governance, self.market.price, clock)
         self.switch = KillSwitch(self.market, journal)
         self.risk = RiskGate(self.market, MARKET_DATA, journal, self.switch, LIMITS)
         rates = PaperRates(Decimal("0.0002"), Decimal("0.0005"))
         self.broker = MoodyBroker(PaperBroker(self.market.price, rates, clock))
-        self.execution = ExecutionService(self.broker, self.risk, self.decisions, journal, Decimal(100_000))
+        self.execution = ExecutionService(
+            self.broker, self.compliance, self.risk, self.decisions, journal, Decimal(100_000)
+        )
         self.jobs = EmbeddedJobs(database, {})
         self.site = Site(database, self.settings, clock, services=self._services())
 
@@ -173,6 +177,7 @@ class Whole:
         )  # fmt: skip
         return {
             **{type(service): service for service in made},
+            ProposalService: ProposalService(chain, ContractBook(self.folder), FakeVotes(), journal),
             OrderService: OrderService(stages),
             CredentialService: CredentialService(chain, journal),
             Jobs: self.jobs,
