@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     var_limit_usd: Decimal = Decimal(2_000)
     es_limit_usd: Decimal = Decimal(3_000)
     max_order_notional_usd: Decimal = Decimal(50_000)
+    max_daily_volume_usd: Decimal = Decimal(1_000_000)
     drawdown_trip_share: Decimal = Decimal("0.15")
 
     # onboarding: keys (base64url, 32 bytes) and webhook secrets newest first, separated by commas
@@ -100,6 +101,10 @@ class Settings(BaseSettings):
     organisations_need_two: bool = True
 
     # compliance
+    policy_engine: str = Field(default="", pattern=r"^(0x[0-9a-fA-F]{40})?$")
+    policy_cache_lifetime: timedelta = Field(default=timedelta(seconds=5), ge=timedelta(0))
+    policy_grace: timedelta = Field(default=timedelta(minutes=15), ge=timedelta(0))
+    unapproved_models: Literal["refused", "paper"] = "refused"
     watch_interval: timedelta = Field(default=timedelta(seconds=0.5), gt=timedelta(0))
 
     # audit
@@ -129,8 +134,9 @@ class Settings(BaseSettings):
                 ("content_store", self.content_store),
                 ("jobs", self.jobs),
                 ("market_data", self.market_data),
+                ("unapproved_models", self.unapproved_models),
             )
-            if value in {"directory", "embedded", "replay"}
+            if value in {"directory", "embedded", "replay", "paper"}
         ]
         if self.database_backend == "sqlite":
             wrong.append("REFI_DATABASE_URL (SQLite)")
@@ -142,15 +148,20 @@ class Settings(BaseSettings):
             wrong.append("REFI_TOKEN_SECRET (shorter than 32 bytes)")
         if len(self.keystore_password.get_secret_value()) < 12:
             wrong.append("REFI_KEYSTORE_PASSWORD (shorter than 12 characters)")
-        if not self.onboarding_key.get_secret_value():
-            wrong.append("REFI_ONBOARDING_KEY (empty)")
-        if self.identity_provider == "webhook" and urlsplit(self.identity_provider_url).scheme != "https":
-            wrong.append("REFI_IDENTITY_PROVIDER_URL (not https)")
+        wrong += self._onboarding_only_good_for_a_laptop()
         if self.retention < FIVE_YEARS:
             wrong.append("REFI_RETENTION (shorter than five years)")
         if wrong:
             raise ValueError("production refuses " + ", ".join(wrong))
         return self
+
+    def _onboarding_only_good_for_a_laptop(self) -> list[str]:
+        wrong = []
+        if not self.onboarding_key.get_secret_value():
+            wrong.append("REFI_ONBOARDING_KEY (empty)")
+        if self.identity_provider == "webhook" and urlsplit(self.identity_provider_url).scheme != "https":
+            wrong.append("REFI_IDENTITY_PROVIDER_URL (not https)")
+        return wrong
 
     # Below the others, so that it stands around them.
     @model_validator(mode="wrap")

@@ -200,6 +200,10 @@ class FakeChain:
         """Return bytes that name the call."""
         return bytes(keccak(text=f"{contract}.{function}"))[:4] + repr(arguments).encode()
 
+    def refusal(self, payload: bytes) -> Reverted:
+        """Return an error of the name that the bytes spell."""
+        return Reverted(payload.decode())
+
     async def call(
         self, contract: str, function: str, *arguments: Any, sender: str | None = None, block: BlockId | None = None
     ) -> Any:

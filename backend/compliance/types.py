@@ -1,11 +1,15 @@
 """What the compliance gate gives to the risk gate, and nobody else can make."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Literal
 
 from backend.decisions.types import Decision
+from backend.ports.policy import OrderCheck, Verdict
+
+Word = Literal["allowed", "refused", "grace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +17,7 @@ class ClearedDecision:
     """A decision that the on-chain rules allow; only the compliance gate builds it.
 
     price is the close in USD that the rules were asked with, notional = quantity x price in USD, cut to six decimals.
+    rules_version is the version of the rules that the verdict stands on; model_state see `model_state_of`.
     """
 
     decision: Decision
@@ -22,6 +27,40 @@ class ClearedDecision:
     notional: Decimal
     receipt_id: int
     receipt_sha256: str
+    rules_version: int = 0
+    verdict: str = "allowed"
+    model_state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GateTerms:
+    """How long a verdict counts for the same question, a grace for reductions, and a watcher's last look (wall clock).
+
+    paper: models that are not in production trade, marked as such; only where the venue has no money.
+    """
+
+    cache_lifetime: timedelta = timedelta(0)
+    grace: timedelta = timedelta(0)
+    watched_within: timedelta = timedelta(0)
+    paper: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the rules are asked about a decision, and the price in USD that its notional comes from."""
+
+    order: OrderCheck
+    price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The rules' word on a question, when they gave it (wall clock), and their version before they were asked."""
+
+    word: Word
+    verdict: Verdict
+    version: int
+    at: datetime
 
 
 class CredentialType(StrEnum):

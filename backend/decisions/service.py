@@ -111,15 +111,18 @@ class DecisionService:
         A request that is repeated under its key after a crash is the same decision, so that the venue, which may have
         seen it, answers again and fills nothing twice.
         """
+        decision = self.propose(account, intent, stake, key=key)
+        await repository.add(session, decision)
+        return decision
+
+    def propose(self, account: str, intent: Intent, stake: Stake, *, key: str | None = None) -> Decision:
+        """Return the decision that an intent would become, and keep nothing."""
         if intent.instrument not in self._market.universe():
             raise NotFound(f"unknown instrument {intent.instrument!r}")
         decision_id = secrets.token_hex(16) if key is None else decision_id_of(account, key)
         if isinstance(intent, AgentIntent):
-            decision = self._agent(decision_id, account, intent, stake)
-        else:
-            decision = self._person(decision_id, account, intent)
-        await repository.add(session, decision)
-        return decision
+            return self._agent(decision_id, account, intent, stake)
+        return self._person(decision_id, account, intent)
 
     async def find(self, session: AsyncSession, decision_id: str) -> Decision:
         """Return a decision by its id; raise NotFound."""

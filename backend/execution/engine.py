@@ -18,7 +18,9 @@ from backend.risk.types import ApprovedOrder
 
 CURRENCY = "USD"
 # What a refusal carries beside the figures that its gate looked at.
-NOT_FIGURES = frozenset({"notional", "compliance_receipt", "compliance_verdict", "risk_decision", "policy"})
+NOT_FIGURES = frozenset(
+    {"notional", "compliance_receipt", "compliance_verdict", "risk_decision", "policy", "model_state"}
+)
 # What the books hold: a price below 2**32 units of 1e-4 USD, cash as a 64-bit number of 1e-10 USD.
 MAX_PRICE_UNITS = 2**32 - 1
 MAX_VALUE_UNITS = 2**60
@@ -65,6 +67,7 @@ def order_fields(decision: Decision, caller: Caller, **found: JsonValue) -> dict
         "type": "market",
         "time_in_force": "day",
         "capacity": "principal",
+        "model_state": "",
         "compliance_verdict": "",
         "compliance_receipt": "",
         "risk_verdict": "",
@@ -82,7 +85,8 @@ def cleared_fields(cleared: ClearedDecision) -> dict[str, JsonValue]:
     """Return what the compliance gate adds; the notional is the one that the rules were asked with."""
     return {
         "notional": decimal_string(cleared.notional),
-        "compliance_verdict": "allowed",
+        "model_state": cleared.model_state,
+        "compliance_verdict": cleared.verdict,
         "compliance_receipt": cleared.receipt_sha256,
     }
 
@@ -119,11 +123,11 @@ def in_flight_fields(order: InFlight) -> dict[str, JsonValue]:
     return {**approved_fields(order.approved), **found}
 
 
-def kept_fields(order: Order, figures: Mapping[str, str]) -> dict[str, JsonValue]:
+def kept_fields(order: Order, judged: Mapping[str, str], figures: Mapping[str, str]) -> dict[str, JsonValue]:
     """Return what both gates said of an order that is kept; figures are those of its risk decision."""
     return {
         "notional": "" if order.notional is None else decimal_string(order.notional),
-        "compliance_verdict": "allowed",
+        **judged,
         "compliance_receipt": order.compliance_receipt,
         "risk_verdict": "approved",
         "risk_decision": order.risk_decision,
@@ -133,11 +137,12 @@ def kept_fields(order: Order, figures: Mapping[str, str]) -> dict[str, JsonValue
 
 def refused_fields(refused: Refused, known: Fields) -> dict[str, JsonValue]:
     """Return which gate said no, by which rule, and why; `known` is what earlier gates had found."""
-    named = ("notional", "compliance_receipt", "risk_decision")
+    named = ("notional", "model_state", "compliance_receipt", "risk_decision")
     found: dict[str, JsonValue] = {**known, **{name: refused.detail[name] for name in named if name in refused.detail}}
     figures = {name: text for name, text in refused.detail.items() if name not in NOT_FIGURES}
     match refused.gate:
-        case "compliance":
+        # What was allowed stays so in the record, with the rule that stopped it later.
+        case "compliance" if "compliance_verdict" not in found:
             found["compliance_verdict"] = "refused"
         case "risk" | "halted" if "risk_verdict" not in found:
             found |= {"risk_verdict": "refused", "risk_figures": figures}

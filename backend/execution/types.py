@@ -6,6 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 
+from backend.decisions.types import Decision
 from backend.ports.broker import Accepted, Side
 from backend.risk.types import ApprovedOrder, Portfolio
 
@@ -86,6 +87,12 @@ class Holdings:
     positions: Mapping[str, Position] = field(default_factory=dict)
     reserved: Reserved = field(default_factory=Reserved)
     unknown: Sequence[Order] = ()
+
+    def is_reduced_by(self, decision: Decision) -> bool:
+        """Return whether a decision only sells of what is held, beyond what orders of unknown fate may have sold."""
+        position, reserved = self.positions.get(decision.instrument), self.reserved.sold.get(decision.instrument)
+        held = Decimal(0) if position is None else position.quantity - (reserved or Decimal(0))
+        return decision.side == "sell" and decision.quantity <= held
 
     def portfolio(self) -> Portfolio:
         """Return what the risk gate looks at."""

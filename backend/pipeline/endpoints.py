@@ -21,6 +21,7 @@ from backend.pipeline import repository
 from backend.pipeline.schemas import (
     BatchIn,
     BatchOut,
+    CheckOut,
     DecisionOut,
     OrderDetailOut,
     OrderIn,
@@ -62,6 +63,12 @@ async def place_all(
     if len(key) > MAX_BATCH_KEY:
         raise Invalid(f"the Idempotency-Key of a batch has at most {MAX_BATCH_KEY} characters")
     return BatchOut(results=await orders.place_all(session, caller, key, body.orders))
+
+
+@router.post("/compliance/check", tags=["compliance"])
+async def check(body: OrderIn, orders: Orders, caller: SignedIn, session: Reading) -> CheckOut:
+    """Say what the rules on chain would answer to an order of the caller's; nothing is placed or recorded."""
+    return await orders.check(session, caller, body)
 
 
 @router.get("/orders")

@@ -246,7 +246,8 @@ compliance decision `compliance_verdict` and the hash of its receipt `compliance
 `risk_verdict`, `risk_decision` and the figures and limits that it looked at `risk_figures`; reason code `rule` of the
 gate `gate`, in words `reason`. An order that passed holds both gates' verdicts. `compliance_verdict` is that of the
 receipt: "grace" for a reduction that went through while the rules on chain did not answer. `model_state` is
-"production" or, for a model without a vote behind it (at a venue without money only), "unapproved"; empty where a person decided.
+"production" or, for a model that no vote stands behind (at a venue without money only), "unapproved"; empty where a
+person decided.
 
 | event | chain | what it says | fields |
 |---|---|---|---|

@@ -50,6 +50,21 @@ class BatchIn(BaseModel):
     orders: Annotated[list[OrderIn], Field(min_length=1, max_length=MAX_BATCH)]
 
 
+class CheckOut(BaseModel):
+    """What the rules on chain say of an order now: the policy that refuses it and why, at which block.
+
+    No block where the order never came before them: no price, a model that may not trade, an engine that is silent.
+    """
+
+    verdict: Literal["allowed", "refused", "hold"]
+    policy: str = ""
+    reason: str = ""
+    notional: Decimal | None = None
+    paper: bool = False
+    block_number: int | None = None
+    block_hash: str | None = None
+
+
 class RecordOut(BaseModel):
     """A record's place in the account's chain, and its commitment (base64url)."""
 

@@ -4,7 +4,7 @@ Each stage takes what only the stage before it makes, so that no gate can be lef
 any other: it is recorded and kept in the same transaction.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Protocol
@@ -12,7 +12,7 @@ from typing import Protocol
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.accounts.types import Caller
-from backend.compliance.types import ClearedDecision
+from backend.compliance.types import ClearedDecision, Ruling
 from backend.decisions.service import Intent, Stake
 from backend.decisions.types import Decision
 from backend.execution.engine import (
@@ -33,6 +33,7 @@ from backend.kernel.refusal import Refused
 from backend.pipeline import repository
 from backend.pipeline.types import Outcome
 from backend.ports.journal import Journal, Recorded
+from backend.ports.policy import OrderCheck
 from backend.risk.types import ApprovedOrder, Portfolio
 
 # What was committed to at the end of an epoch must stay what the account held at its end.
@@ -46,13 +47,25 @@ class Decides(Protocol):
         self, session: AsyncSession, account: str, intent: Intent, stake: Stake, *, key: str | None = None
     ) -> Decision: ...
 
+    def propose(self, account: str, intent: Intent, stake: Stake, *, key: str | None = None) -> Decision: ...
+
 
 class Clears(Protocol):
     """The compliance gate."""
 
-    async def clear(self, session: AsyncSession, decision: Decision, account: Caller) -> ClearedDecision | Refused: ...
+    async def clear(
+        self, session: AsyncSession, decision: Decision, account: Caller, *, reduces: bool = False
+    ) -> ClearedDecision | Refused: ...
 
-    async def rules(self) -> str: ...
+    async def ask_ahead(self, session: AsyncSession, decisions: Sequence[Decision], account: Caller) -> list[int]: ...
+
+    async def judge(
+        self, session: AsyncSession, decision: Decision, account: Caller
+    ) -> tuple[OrderCheck | None, Ruling | Refused]: ...
+
+    async def traded(self, session: AsyncSession, account_id: int) -> int: ...
+
+    async def rules(self, session: AsyncSession) -> str: ...
 
 
 class Approves(Protocol):
@@ -69,6 +82,8 @@ class Executes(Protocol):
     """The venue and the books."""
 
     async def lock(self, session: AsyncSession, account_id: int) -> Holdings: ...
+
+    async def holdings(self, session: AsyncSession, account_id: int) -> Holdings: ...
 
     async def execute(self, session: AsyncSession, approved: ApprovedOrder) -> Fill | InFlight | Refused: ...
 
@@ -102,14 +117,14 @@ async def run(submission: Submission, stages: Stages) -> Outcome:
     session, caller = submission.session, submission.caller
     held = await stages.execution.lock(session, caller.account_id)
     await repository.hold_chain(session, caller.pseudonym)
-    stake = await _stake(submission, stages, held)
+    stake = await stake_of(session, caller, submission.intent, stages, held)
     decision = await stages.decisions.decide(session, caller.pseudonym, submission.intent, stake, key=submission.key)
     if decision.side == "hold":
         return await _held(submission, stages, decision)
     if await repository.is_closed(session, caller.pseudonym, epoch_of(decision.decided_at)):
         return await _refused(submission, stages, decision, EPOCH_CLOSED, {})
 
-    cleared = await stages.compliance.clear(session, decision, caller)
+    cleared = await stages.compliance.clear(session, decision, caller, reduces=held.is_reduced_by(decision))
     if isinstance(cleared, Refused):
         return await _refused(submission, stages, decision, cleared, {})
 
@@ -123,15 +138,22 @@ async def run(submission: Submission, stages: Stages) -> Outcome:
     return await _executed(submission, stages, decision, fill)
 
 
-async def _stake(submission: Submission, stages: Stages, held: Holdings) -> Stake:
+async def propose(submission: Submission, stages: Stages, held: Holdings) -> Decision:
+    """Return what would be decided by who holds this; nothing is kept of it."""
+    session, caller, intent = submission.session, submission.caller, submission.intent
+    stake = await stake_of(session, caller, intent, stages, held)
+    return stages.decisions.propose(caller.pseudonym, intent, stake, key=submission.key)
+
+
+async def stake_of(session: AsyncSession, caller: Caller, intent: Intent, stages: Stages, held: Holdings) -> Stake:
     """Return what a decision may build on: an equal share of the account's cap, less what the position cost."""
-    position = held.positions.get(submission.intent.instrument)
-    cap = await stages.risk.cap(submission.session, submission.caller.account_id)
+    position = held.positions.get(intent.instrument)
+    cap = await stages.risk.cap(session, caller.account_id)
     with localcontext(prec=PRECISION):
         costs = {name: entry.quantity * entry.average_cost for name, entry in held.positions.items()}
         share = min(cap, held.cash + sum(costs.values())) / stages.instruments
         spendable = held.cash - held.reserved.notional
-        left = min(spendable, share - costs.get(submission.intent.instrument, Decimal(0)))
+        left = min(spendable, share - costs.get(intent.instrument, Decimal(0)))
     if position is None:
         return Stake(max(left, Decimal(0)), Decimal(0), Decimal(0))
     return Stake(max(left, Decimal(0)), position.quantity, position.average_cost)
@@ -174,7 +196,7 @@ async def _record(
         event,
         fields,
         actor=caller.pseudonym,
-        policy=await stages.compliance.rules(),
+        policy=await stages.compliance.rules(submission.session),
         ts_event=decision.decided_at,
     )
 

@@ -64,6 +64,11 @@ class Broker(Protocol):
         """The venue's name in records: its MIC where it has one."""
         ...
 
+    @property
+    def live(self) -> bool:
+        """Whether money moves there."""
+        ...
+
     async def submit(self, order: VenueOrder) -> Accepted | Rejected | Unknown:
         """Execute one order at the venue."""
         ...

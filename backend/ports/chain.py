@@ -74,6 +74,10 @@ class Chain(Protocol):
         """Return the encoded call: selector and arguments."""
         ...
 
+    def refusal(self, payload: bytes) -> Reverted:
+        """Return what the bytes that a contract reverted with say."""
+        ...
+
     async def call(
         self, contract: str, function: str, *arguments: Any, sender: str | None = None, block: BlockId | None = None
     ) -> Any:

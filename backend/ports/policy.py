@@ -5,6 +5,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
+from backend.kernel.errors import Unavailable
+
+
+class Silent(Unavailable):
+    """Nobody answers at all; an answer that makes no sense, or one of another contract, is not silence."""
+
+    code = "silent"
+
 
 @dataclass(frozen=True, slots=True)
 class OrderCheck:
@@ -24,7 +32,10 @@ class OrderCheck:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The engine's answer and all that is needed to ask it again: see evidence.md, section 8 `compliance`."""
+    """The engine's answer and all that is needed to ask it again: see evidence.md, section 8 `compliance`.
+
+    context is what the order says beside its arguments, in 0x-hex.
+    """
 
     allowed: bool
     engine: str
@@ -40,7 +51,7 @@ class Verdict:
 
 
 class Policy(Protocol):
-    """Asks the policy engine; raises Unavailable when it does not answer, so that the gate stays closed."""
+    """Asks the policy engine; raises Unavailable when there is no verdict, Silent when there is no answer at all."""
 
     async def check(self, order: OrderCheck) -> Verdict:
         """Return the verdict for one order at the latest block."""
@@ -48,6 +59,10 @@ class Policy(Protocol):
 
     async def check_all(self, orders: Sequence[OrderCheck]) -> Sequence[Verdict]:
         """Return the verdicts for orders in their order, all at one block, each as `check` would give it."""
+        ...
+
+    def restated(self, order: OrderCheck, verdict: Verdict) -> Verdict:
+        """Return a verdict on another order as if it had been on this one: this order's call, that one's block."""
         ...
 
     async def version(self) -> str:

@@ -24,6 +24,7 @@ PRODUCTION: dict[str, Any] = {
     "public_url": "https://refi.example",
     "token_secret": "t" * 32,
     "keystore_password": "k" * 12,
+    "onboarding_key": "k" * 43,
 }
 
 
@@ -62,6 +63,9 @@ def test_a_laptop_needs_no_setting() -> None:
         ({"token_secret": SECRET}, "REFI_TOKEN_SECRET (shorter than 32 bytes)"),
         ({"token_secret": ""}, "REFI_TOKEN_SECRET (shorter than 32 bytes)"),
         ({"keystore_password": SECRET[:11]}, "REFI_KEYSTORE_PASSWORD (shorter than 12 characters)"),
+        ({"unapproved_models": "paper"}, "REFI_UNAPPROVED_MODELS=paper"),
+        ({"onboarding_key": ""}, "REFI_ONBOARDING_KEY (empty)"),
+        ({"identity_provider": "webhook"}, "REFI_IDENTITY_PROVIDER_URL (not https)"),
     ],
 )
 def test_production_refuses_what_is_only_good_for_a_laptop(change: dict[str, Any], said: str) -> None:

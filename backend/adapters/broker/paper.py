@@ -53,6 +53,7 @@ class PaperBroker:
     """
 
     venue = "PAPER"
+    live = False
 
     def __init__(
         self, price: Callable[[str], Decimal | None], rates: PaperRates, clock: Clock, books: Path | None = None

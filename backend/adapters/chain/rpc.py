@@ -62,6 +62,10 @@ class RpcChain:
         """Return the encoded call: selector and arguments."""
         return self._deployments.get(contract).calldata(function, arguments)
 
+    def refusal(self, payload: bytes) -> Reverted:
+        """Return what the bytes that a contract reverted with say."""
+        return self._deployments.revert(payload)
+
     async def call(
         self, contract: str, function: str, *arguments: Any, sender: str | None = None, block: BlockId | None = None
     ) -> Any:

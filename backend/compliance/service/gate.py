@@ -1,7 +1,8 @@
 """The gate in front of risk: the DAO's models only, and only what the on-chain rules allow."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -9,62 +10,147 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.accounts.types import Caller
-from backend.compliance.engine import receipt_of, sealed
-from backend.compliance.repository import receipts
-from backend.compliance.types import ClearedDecision
+from backend.compliance.engine import UNAPPROVED, model_state_of, receipt_of, sealed, state_in
+from backend.compliance.repository import receipts, rules, volumes
+from backend.compliance.repository.rules import RulesSeen
+from backend.compliance.service.remembered import Remembered
+from backend.compliance.types import ClearedDecision, GateTerms, Question, Ruling
 from backend.decisions.types import Decision
 from backend.kernel.canonical import decimal_string
 from backend.kernel.errors import Conflict, NotFound, Unavailable
-from backend.kernel.fixed import NOTIONAL_DECIMALS, round_down
+from backend.kernel.fixed import NOTIONAL_DECIMALS, from_units, round_down, to_units
 from backend.kernel.refusal import Refused
+from backend.ports.clock import Clock
 from backend.ports.governance import Governance, ModelState
-from backend.ports.policy import OrderCheck, Policy, Verdict
+from backend.ports.policy import OrderCheck, Policy, Silent, Verdict
 
 log = structlog.get_logger(__name__)
 
-POLICY = "compliance:1"
+# Marks a session whose transaction holds the row of the rules.
+HELD = "compliance.rules_held"
 SILENCE = (Unavailable, NotFound, Conflict)
-NO_IDENTITY = bytes(32)
+NO_ANSWER = Refused("compliance", "policy_unavailable", "the on-chain rules do not answer")
+CHANGED = Refused("compliance", "rules_changed", "the on-chain rules changed after they were asked: ask again")
 
 
 class ComplianceGate:
-    """Clears decisions; a part that does not answer keeps the gate closed."""
+    """Clears decisions; a part that does not answer keeps the gate closed, but for what the grace lets through."""
 
-    def __init__(self, policy: Policy, governance: Governance, price: Callable[[str], Decimal | None]) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        governance: Governance,
+        price: Callable[[str], Decimal | None],
+        clock: Clock,
+        terms: GateTerms | None = None,
+    ) -> None:
         self._policy = policy
         self._governance = governance
         self._price = price
+        self._clock = clock
+        self._terms = terms or GateTerms()
+        self._remembered = Remembered(clock, self._terms)
 
-    async def clear(self, session: AsyncSession, decision: Decision, account: Caller) -> ClearedDecision | Refused:
-        """Ask whether the account may do this; the verdict is kept whatever it says."""
-        price = self._price(decision.instrument)
-        if price is None:
-            return Refused("compliance", "no_price", f"{decision.instrument} has no price yet")
-        notional = round_down(decision.quantity * price, NOTIONAL_DECIMALS)
-        known = {"notional": decimal_string(notional)}
-        asked = OrderCheck(account.address, decision.instrument, notional, decision.model_sha256)
-        try:
-            state = await self._model_state(decision)
-            verdict = None if state is not None else await self._policy.check(asked)
-        except SILENCE as error:
-            log.warning("compliance.unavailable", error=str(error))
-            return Refused("compliance", "policy_unavailable", "the on-chain rules do not answer", known)
-        if verdict is None:
-            return Refused("compliance", "model_not_in_production", f"the model is in state {state}", known)
-        receipt_sha256, text = sealed(receipt_of(verdict))
+    async def clear(
+        self, session: AsyncSession, decision: Decision, account: Caller, *, reduces: bool = False
+    ) -> ClearedDecision | Refused:
+        """Ask whether the account may do this; the verdict is kept whatever it says.
+
+        reduces: the decision sells no more than the account holds.
+        """
+        seen = await self._seen(session)
+        cumulative = await volumes.cumulative_of(session, account.account_id)
+        question = await self._question(decision, account, cumulative, seen)
+        if isinstance(question, Refused):
+            return question
+        ruling = await self._ruling(question.order, account, seen, reduces=reduces)
+        if isinstance(ruling, Refused):
+            return _with(ruling, **_known(question.order))
+        receipt_sha256, text = sealed(receipt_of(ruling.verdict, ruling.word))
         receipt_id = await receipts.add_receipt(session, receipt_sha256, text)
-        if not verdict.allowed:
-            return _refusal(verdict, known | {"policy": verdict.policy, "compliance_receipt": receipt_sha256})
+        self._remembered.went(account.account_id, ruling)
+        if ruling.word == "refused":
+            return _with(
+                _refusal(ruling),
+                **_known(question.order),
+                policy=ruling.verdict.policy,
+                compliance_receipt=receipt_sha256,
+            )
         return ClearedDecision(
-            decision, account.account_id, account.address, price, notional, receipt_id, receipt_sha256
+            decision,
+            account.account_id,
+            account.address,
+            question.price,
+            question.order.notional,
+            receipt_id,
+            receipt_sha256,
+            ruling.version,
+            ruling.word,
+            model_state_of(question.order),
         )
 
-    async def rules(self) -> str:
-        """Return what identifies the rules in force, for the record."""
+    async def ask_ahead(self, session: AsyncSession, decisions: Sequence[Decision], account: Caller) -> list[int]:
+        """Ask about orders that follow one another in one call, each as if those before it had passed.
+
+        The verdicts wait for `clear`, which asks anew where its question is another one. Returns the account's
+        cumulative volume (USD x 1e6) that each was asked with; raises Unavailable when the rules do not answer.
+        """
+        seen = await self._seen(session)
+        cumulative = await volumes.cumulative_of(session, account.account_id)
+        asked: list[OrderCheck] = []
+        starts: list[int] = []
+        for decision in decisions:
+            starts.append(cumulative)
+            question = await self._question(decision, account, cumulative, seen)
+            if isinstance(question, Question):
+                asked.append(question.order)
+                cumulative += to_units(question.order.notional, NOTIONAL_DECIMALS)
+        new = [order for order in asked if self._remembered.ruling(order, seen) is None]
+        if new and self._remembered.is_watched(seen):
+            for order, verdict in zip(new, await self._policy.check_all(new), strict=True):
+                self._remembered.keep(order, self._ruled(verdict, seen))
+        return starts
+
+    async def judge(
+        self, session: AsyncSession, decision: Decision, account: Caller
+    ) -> tuple[OrderCheck | None, Ruling | Refused]:
+        """Return what the rules say of a decision that nobody has taken; nothing is kept but the verdict, for `clear`.
+
+        Without a question to ask, only the refusal.
+        """
+        seen = await self._seen(session)
+        question = await self._question(
+            decision, account, await volumes.cumulative_of(session, account.account_id), seen
+        )
+        if isinstance(question, Refused):
+            return None, question
+        return question.order, await self._ruling(question.order, account, seen, reduces=False)
+
+    async def hold(self, session: AsyncSession, cleared: ClearedDecision) -> Refused | None:
+        """Return why a verdict counts no more; None: its rules stay as they are until the transaction ends.
+
+        The row of the rules is the last lock that an order takes, after its account's and the kill switches'.
+        """
+        held = await rules.hold_rules(session)
+        session.info[HELD] = True
+        return None if held.version == cleared.rules_version else CHANGED
+
+    async def count(self, session: AsyncSession, cleared: ClearedDecision) -> None:
+        """Add an order that the venue got to what its account has traded: it stays counted, whatever becomes of it."""
+        units = to_units(cleared.notional, NOTIONAL_DECIMALS)
+        await volumes.add_volume(session, cleared.account_id, cleared.subject, units)
+
+    async def traded(self, session: AsyncSession, account_id: int) -> int:
+        """Return what an account has traded in all, USD x 1e6."""
+        return await volumes.cumulative_of(session, account_id)
+
+    async def rules(self, session: AsyncSession) -> str:
+        """Return what identifies the rules in force and their version, for the record."""
         try:
-            return await self._policy.version()
+            engine = await self._policy.version()
         except SILENCE:
             return "policy-engine:unavailable"
+        return f"{engine}/{(await rules.rules_seen(session)).version}"
 
     async def receipt(self, session: AsyncSession, sha256: str) -> Mapping[str, Any]:
         """Return a kept verdict by its hash; raise NotFound."""
@@ -74,13 +160,86 @@ class ComplianceGate:
         found: Mapping[str, Any] = json.loads(text)
         return found
 
-    async def _model_state(self, decision: Decision) -> str | None:
-        """Return the state of a model that may not trade; None for one that may, and for a person."""
+    async def judged(self, session: AsyncSession, receipt_sha256: str, model_sha256: str) -> Mapping[str, str]:
+        """Return what a record says of the verdict that an order went to the venue with."""
+        text = await receipts.receipt_json(session, receipt_sha256)
+        receipt: Mapping[str, Any] = {} if text is None else json.loads(text)
+        state = state_in(receipt) if model_sha256 else ""
+        return {"compliance_verdict": str(receipt.get("verdict", "allowed")), "model_state": state}
+
+    async def _seen(self, session: AsyncSession) -> RulesSeen:
+        seen = await rules.rules_seen(session)
+        # The watcher waits for this transaction: that it looked long ago is our own doing.
+        return replace(seen, seen_at=self._clock.wall()) if HELD in session.info else seen
+
+    async def _question(
+        self, decision: Decision, account: Caller, cumulative: int, seen: RulesSeen
+    ) -> Question | Refused:
+        price = self._price(decision.instrument)
+        if price is None:
+            return Refused("compliance", "no_price", f"{decision.instrument} has no price yet")
+        notional = round_down(decision.quantity * price, NOTIONAL_DECIMALS)
+        traded = from_units(cumulative, NOTIONAL_DECIMALS)
+        order = OrderCheck(account.address, decision.instrument, notional, decision.model_sha256, traded)
         if decision.model_sha256 is None:
-            return None
-        state = await self._governance.model_state(decision.model_sha256)
-        return None if state is ModelState.PRODUCTION else state.name.lower()
+            return Question(order, price)
+        try:
+            state = await self._model_state(decision.model_sha256, seen)
+        except SILENCE as error:
+            log.warning("compliance.unavailable", error=str(error))
+            return _with(NO_ANSWER, notional=decimal_string(notional))
+        if state is ModelState.PRODUCTION:
+            return Question(order, price)
+        if self._terms.paper and state is not ModelState.REVOKED:
+            return Question(replace(order, paper=True), price)
+        reason = f"the model is in state {state.name.lower()}"
+        return Refused(
+            "compliance",
+            "model_not_in_production",
+            reason,
+            {"notional": decimal_string(notional), "model_state": UNAPPROVED},
+        )
+
+    async def _ruling(self, order: OrderCheck, account: Caller, seen: RulesSeen, *, reduces: bool) -> Ruling | Refused:
+        if known := self._remembered.ruling(order, seen):
+            return known
+        try:
+            verdict = await self._policy.check(order)
+        except SILENCE as error:
+            log.warning("compliance.unavailable", error=str(error))
+            # A person's only: that a model was not revoked meanwhile cannot be known.
+            is_spared = reduces and order.model_sha256 is None and isinstance(error, Silent)
+            last = self._remembered.grace(account.account_id, seen) if is_spared else None
+            return NO_ANSWER if last is None else self._spared(order, last)
+        ruling = self._ruled(verdict, seen)
+        self._remembered.keep(order, ruling)
+        return ruling
+
+    def _ruled(self, verdict: Verdict, seen: RulesSeen) -> Ruling:
+        return Ruling("allowed" if verdict.allowed else "refused", verdict, seen.version, self._clock.wall())
+
+    def _spared(self, order: OrderCheck, last: Ruling) -> Ruling:
+        receipt_sha256, _ = sealed(receipt_of(last.verdict, last.word))
+        reason = f"the rules do not answer; the account last traded on receipt {receipt_sha256}"
+        return replace(last, word="grace", verdict=replace(self._policy.restated(order, last.verdict), reason=reason))
+
+    async def _model_state(self, model_sha256: str, seen: RulesSeen) -> ModelState:
+        known = self._remembered.model(model_sha256, seen)
+        if known is not None:
+            return known
+        state = await self._governance.model_state(model_sha256)
+        self._remembered.keep_model(model_sha256, state, seen)
+        return state
 
 
-def _refusal(verdict: Verdict, detail: Mapping[str, str]) -> Refused:
-    return Refused("compliance", verdict.policy or "policy_engine", verdict.reason or "refused", detail)
+def _known(order: OrderCheck) -> dict[str, str]:
+    return {"notional": decimal_string(order.notional), "model_state": model_state_of(order)}
+
+
+def _with(refused: Refused, **detail: str) -> Refused:
+    return replace(refused, detail={**refused.detail, **{name: text for name, text in detail.items() if text}})
+
+
+def _refusal(ruling: Ruling) -> Refused:
+    verdict = ruling.verdict
+    return Refused("compliance", verdict.policy or "policy_engine", verdict.reason or "refused")

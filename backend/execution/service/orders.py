@@ -7,6 +7,7 @@ from decimal import Decimal
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.accounts.types import Caller
+from backend.compliance.service import ComplianceGate
 from backend.decisions.service import DecisionService
 from backend.execution import repository
 from backend.execution.engine import bookable, fill_fields, kept_fields, order_fields, order_id_of, told_reason
@@ -31,9 +32,16 @@ class ExecutionService:
     """Executes, books, settles orders of unknown fate, and answers what an account has."""
 
     def __init__(
-        self, broker: Broker, risk: RiskGate, decisions: DecisionService, journal: Journal, initial_cash: Decimal
+        self,
+        broker: Broker,
+        compliance: ComplianceGate,
+        risk: RiskGate,
+        decisions: DecisionService,
+        journal: Journal,
+        initial_cash: Decimal,
     ) -> None:
         self._broker = broker
+        self._compliance = compliance
         self._risk = risk
         self._decisions = decisions
         self._journal = journal
@@ -68,6 +76,7 @@ class ExecutionService:
     async def execute(self, session: AsyncSession, approved: ApprovedOrder) -> Fill | InFlight | Refused:
         """Use the approval up, fill the order at the venue and book it."""
         refused = await self._risk.consume(session, approved)
+        refused = refused or await self._compliance.hold(session, approved.cleared)
         if refused is not None:
             return refused
         decision = approved.cleared.decision
@@ -82,8 +91,10 @@ class ExecutionService:
             case Rejected(reason):
                 return Refused("execution", "venue_rejected", told_reason(reason))
             case Unknown(reason):
+                await self._compliance.count(session, approved.cleared)
                 return InFlight(approved, order_id, venue, told_reason(reason))
             case Accepted():
+                await self._compliance.count(session, approved.cleared)
                 if not bookable(answer, decision.quantity):
                     return InFlight(approved, order_id, venue, NO_FILL)
                 await self._book(session, approved.cleared.account_id, decision.instrument, side, answer)
@@ -114,7 +125,9 @@ class ExecutionService:
     ) -> Order:
         """Book what became of an order of unknown fate and record it on its owner's chain."""
         decision = await self._decisions.find(session, order.decision_id)
-        found: dict[str, JsonValue] = dict(kept_fields(order, await self._risk.figures(session, order.risk_decision)))
+        judged = await self._compliance.judged(session, order.compliance_receipt, order.model)
+        figures = await self._risk.figures(session, order.risk_decision)
+        found: dict[str, JsonValue] = dict(kept_fields(order, judged, figures))
         found |= {"venue": self._broker.venue, "reconciliation": reconciliation}
         state: OrderState = "filled"
         if isinstance(answer, Accepted):

@@ -39,7 +39,7 @@ async def test_the_verdict_is_kept_word_for_word_under_its_hash(house: House) ->
     assert sha256(canonical_json(dict(receipt))).hexdigest() == named
     assert set(receipt) == {
         "engine", "target", "sender", "selector", "calldata_sha256", "block_number", "block_hash", "verdict",
-        "policy", "reason",
+        "policy", "reason", "context",
     }  # fmt: skip
     assert house.journal.records[-1].fields["compliance_receipt"] == named
 

@@ -87,7 +87,7 @@ async def test_an_order_that_halts_its_account_never_deadlocks_with_a_breach(
     journal = AuditJournal(house.clock)
     switch = KillSwitch(house.market, journal)
     risk = RiskGate(house.market, MARKET_DATA, journal, switch, LIMITS)
-    execution = ExecutionService(house.broker, risk, house.decisions, journal, INITIAL_CASH)
+    execution = ExecutionService(house.broker, house.compliance, risk, house.decisions, journal, INITIAL_CASH)
     stages = replace(house.stages, risk=risk, execution=execution, journal=journal)
     async with house.session() as session:
         (await lock_limits(session, trader.account_id)).peak_equity_units = 10**16

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +22,9 @@ from backend.accounts.types import Caller, Role
 from backend.adapters.broker.paper import PaperBroker, PaperRates
 from backend.adapters.clock.replay import ReplayClock
 from backend.adapters.market_data.replay import ReplayMarketData
+from backend.adapters.policy.engine import order_context
 from backend.compliance.service import ComplianceGate
+from backend.compliance.types import GateTerms
 from backend.decisions.service import DecisionService, Intent, ModelStore, PersonIntent
 from backend.execution.service import ExecutionService, ReconciliationService
 from backend.kernel.clock import close_of
@@ -34,10 +36,10 @@ from backend.pipeline.types import Outcome
 from backend.ports.broker import Accepted, Execution, Rejected, Unknown, VenueOrder
 from backend.ports.governance import ModelState
 from backend.ports.market_data import MarketData
-from backend.ports.policy import OrderCheck, Verdict
+from backend.ports.policy import OrderCheck, Silent, Verdict
 from backend.risk.service import KillSwitch, RiskGate
 from backend.risk.types import RiskLimits
-from tests.fakes import FakeChain, FakeJournal
+from tests.fakes import FakeChain, FakeClock, FakeJournal
 
 FIRST_DAY = date(2016, 6, 1)
 MARKET_DATA = ReplayMarketData()
@@ -59,13 +61,21 @@ class FakePolicy:
         self.nameless = False
         self.asked: list[OrderCheck] = []
         self.down = False
+        self.nonsense = False
+        self.together: list[int] = []
+        # Of a wallet's orders in all, USD; None: no limit.
+        self.limit: Decimal | None = None
 
     async def check(self, order: OrderCheck) -> Verdict:
         """Answer as told, by wallet."""
         if self.down:
-            raise Unavailable("no answer")
+            raise Silent("no answer")
+        if self.nonsense:
+            raise Unavailable("nonsense")
         self.asked.append(order)
         policy, reason = self.refuses.get(order.subject, ("", ""))
+        if self.limit is not None and order.cumulative + order.notional > self.limit:
+            policy, reason = "SlidingVolumePolicy", "too much"
         return Verdict(
             allowed=not policy and not self.nameless,
             engine="0x" + "aa" * 20,
@@ -77,10 +87,16 @@ class FakePolicy:
             block_hash="0x" + "dd" * 32,
             policy=policy,
             reason=reason,
+            context="0x" + order_context(order).hex(),
         )
+
+    def restated(self, order: OrderCheck, verdict: Verdict) -> Verdict:
+        """Say that another order was meant."""
+        return replace(verdict, calldata_sha256="B" * 43, context="0x" + order_context(order).hex())
 
     async def check_all(self, orders: Sequence[OrderCheck]) -> list[Verdict]:
         """Answer each as told."""
+        self.together.append(len(orders))
         return [await self.check(order) for order in orders]
 
     async def version(self) -> str:
@@ -112,6 +128,7 @@ class MoodyBroker:
     told: Callable[[list[Execution]], list[Execution]] = list
 
     venue = "PAPER"
+    live = False
 
     async def submit(self, order: VenueOrder) -> Accepted | Rejected | Unknown:
         """Answer as told; the order that nobody hears of again may have arrived."""
@@ -155,9 +172,11 @@ class House:
         initial_cash: Decimal = INITIAL_CASH,
         risk_data: MarketData = MARKET_DATA,
         broker: type[MoodyBroker] = MoodyBroker,
+        terms: GateTerms | None = None,
     ) -> None:
         self.database = database
         self.clock = ReplayClock(start or close_of(FIRST_DAY))
+        self.wall = FakeClock()
         self.chain = FakeChain()
         self.journal = FakeJournal()
         self.policy = FakePolicy()
@@ -165,12 +184,14 @@ class House:
         self.market = MarketService(MARKET_DATA, self.clock, self.chain, self.journal)
         self.models = ModelStore(models)
         self.decisions = DecisionService(self.market, MARKET_DATA, self.models)
-        self.compliance = ComplianceGate(self.policy, self.governance, self.close)
+        self.compliance = ComplianceGate(self.policy, self.governance, self.close, self.wall, terms)
         self.switch = KillSwitch(self.market, self.journal)
         self.risk = RiskGate(self.market, risk_data, self.journal, self.switch, limits)
         rates = PaperRates(Decimal("0.0002"), Decimal("0.0005"))
         self.broker = broker(PaperBroker(self.market.price, rates, self.clock))
-        self.execution = ExecutionService(self.broker, self.risk, self.decisions, self.journal, initial_cash)
+        self.execution = ExecutionService(
+            self.broker, self.compliance, self.risk, self.decisions, self.journal, initial_cash
+        )
         self.reconciliation = ReconciliationService(
             self.broker, self.execution, Directory(), self.switch, self.journal, self.clock, retention=RETENTION
         )
