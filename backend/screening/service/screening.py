@@ -1,0 +1,186 @@
+"""One screening: what the lists say, what a person has already said to it, and what is new."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.kernel.errors import Conflict
+from backend.kit.db import Database
+from backend.kit.queue import add_job
+from backend.ports.clock import Clock
+from backend.ports.journal import SYSTEM_ACCOUNT, Journal
+from backend.ports.screening import (
+    HitKind,
+    Outcome,
+    Screening,
+    ScreeningHit,
+    ScreeningList,
+    ScreeningResult,
+    ScreeningSubject,
+)
+from backend.screening import repository
+from backend.screening.engine import Judged, lists_key, outcome_of, subject_sha256
+from backend.screening.models import ScreeningHitRow, ScreeningRecord
+from backend.screening.service.lists import POLICY, ScreeningLists
+from backend.screening.types import HitState, KnownSubject
+
+SETTLE_JOB = "screening.settle"
+STANDING = {HitState.OPEN, HitState.CONFIRMED}
+
+
+class ScreeningService:
+    """Screens subjects against the lists in force and keeps what was found under their reference."""
+
+    def __init__(
+        self, database: Database, screening: Screening, lists: ScreeningLists, journal: Journal, clock: Clock
+    ) -> None:
+        self._database = database
+        self._screening = screening
+        self._lists = lists
+        self._journal = journal
+        self._clock = clock
+
+    async def screen(
+        self, reference: str, subject: ScreeningSubject, *, actor: str = SYSTEM_ACCOUNT
+    ) -> ScreeningResult:
+        """Return what the lists and the reviewers say of a subject; Unavailable where no list is loaded.
+
+        The reference names a case or an account and says nothing of who it is. Asks in transactions of its own.
+        """
+        return (await self.screen_all([KnownSubject(reference, subject)], actor=actor))[0]
+
+    async def screen_all(
+        self, known: Sequence[KnownSubject], *, actor: str = SYSTEM_ACCOUNT
+    ) -> Sequence[ScreeningResult]:
+        """Screen several, all against the same versions of the lists."""
+        async with self._database.reading() as session:
+            lists = await self._lists.in_force(session)
+        # The lists are searched outside of any transaction: that takes long.
+        results = await self._screening.screen([one.subject for one in known], lists)
+        async with self._database.transaction() as session:
+            return [await self._keep(session, one, result, actor) for one, result in zip(known, results, strict=True)]
+
+    async def peek(self, subject: ScreeningSubject) -> ScreeningResult:
+        """Return what the lists say of somebody, and keep nothing."""
+        async with self._database.reading() as session:
+            lists = await self._lists.in_force(session)
+        return (await self._screening.screen([subject], lists))[0]
+
+    async def lists_key(self) -> str:
+        """Return the hash of the lists in force; Unavailable where there is none."""
+        async with self._database.reading() as session:
+            return await self._lists.key(session)
+
+    async def _keep(
+        self, session: AsyncSession, known: KnownSubject, result: ScreeningResult, actor: str
+    ) -> ScreeningResult:
+        digest = subject_sha256(known.reference, known.subject)
+        row = await self._row(session, known, digest)
+        before = {_key(hit): hit for hit in await repository.hits_of(session, known.reference)}
+        found = {(digest, hit.list_name, hit.entry_id, hit.content_sha256): hit for hit in result.hits}
+        for key, hit in before.items():
+            if key not in found and HitState(hit.state) in STANDING:
+                hit.state = HitState.LAPSED.value
+        for key, new in found.items():
+            old = before.get(key)
+            if old is None:
+                before[key] = await self._open(session, known.reference, digest, new, actor)
+            elif old.state == HitState.LAPSED.value:
+                old.state = HitState.OPEN.value
+        outcome = outcome_of(judged(before[key] for key in found))
+        was = row.outcome
+        row.subject_sha256, row.outcome, row.lists_key = digest, outcome.value, lists_key(result.lists)
+        row.wallets = sorted({*(wallet.lower() for wallet in known.subject.wallets)})
+        row.screened_at = self._clock.wall()
+        if was != outcome.value:
+            await self._record(session, known.reference, outcome, result.lists, len(found), actor)
+            await settle_later(session, known.reference, {was, outcome.value}, row)
+        await session.flush()
+        left = [hit for key, hit in found.items() if before[key].state != HitState.CLEARED.value]
+        return replace(result, hits=tuple(left), decided=outcome)
+
+    async def _row(self, session: AsyncSession, known: KnownSubject, digest: str) -> ScreeningRecord:
+        fresh = {
+            "reference": known.reference,
+            "subject_sha256": digest,
+            "outcome": "",
+            "lists_key": "",
+            "wallets": [],
+            "screened_at": self._clock.wall(),
+        }
+        row = await repository.add_record(session, fresh)
+        if row is None:
+            raise Conflict("the subject is being forgotten; try again")
+        return row
+
+    async def _open(
+        self, session: AsyncSession, reference: str, digest: str, hit: ScreeningHit, actor: str
+    ) -> ScreeningHitRow:
+        row = ScreeningHitRow(
+            reference=reference,
+            subject_sha256=digest,
+            list_name=hit.list_name,
+            list_version=hit.list_version,
+            entry_id=hit.entry_id,
+            content_sha256=hit.content_sha256,
+            matched_name=hit.matched_name,
+            kind=hit.kind.value,
+            score=hit.score,
+            reasons=list(hit.reasons),
+            wallet=hit.wallet,
+            state=HitState.OPEN.value,
+            opened_at=self._clock.wall(),
+        )
+        session.add(row)
+        await session.flush()
+        await self._journal.record(session, SYSTEM_ACCOUNT, "screening.hit", told(row), actor=actor, policy=POLICY)
+        return row
+
+    async def _record(
+        self,
+        session: AsyncSession,
+        reference: str,
+        outcome: Outcome,
+        lists: Sequence[ScreeningList],
+        hits: int,
+        actor: str,
+    ) -> None:
+        fields = {
+            "reference": reference,
+            "outcome": outcome.value,
+            "hits": hits,
+            "lists": [f"{known.name}:{known.version}" for known in lists],
+        }
+        await self._journal.record(session, SYSTEM_ACCOUNT, "screening.completed", fields, actor=actor, policy=POLICY)
+
+
+def judged(hits: Iterable[ScreeningHitRow]) -> list[Judged]:
+    """Return hits as far as their outcome goes."""
+    return [(HitState(hit.state), HitKind(hit.kind), hit.wallet) for hit in hits]
+
+
+def told(hit: ScreeningHitRow) -> Mapping[str, str | int | bool]:
+    """Return what the log says of a hit: nothing of the subject but its reference."""
+    return {
+        "hit": hit.id,
+        "reference": hit.reference,
+        "list": hit.list_name,
+        "list_version": hit.list_version,
+        "entry_id": hit.entry_id,
+        "content_sha256": hit.content_sha256,
+        "kind": hit.kind,
+        "score": hit.score,
+        "wallet": hit.wallet,
+    }
+
+
+async def settle_later(session: AsyncSession, reference: str, outcomes: set[str], row: ScreeningRecord) -> None:
+    """Queue what follows from another outcome, in the transaction that decides it."""
+    if outcomes - {"", Outcome.CLEAR.value}:
+        key = f"{SETTLE_JOB}:{reference}:{row.screened_at.timestamp():.6f}:{row.outcome}"
+        await add_job(session, SETTLE_JOB, {"reference": reference}, key[:128], None)
+
+
+def _key(hit: ScreeningHitRow) -> tuple[str, str, str, str]:
+    return hit.subject_sha256, hit.list_name, hit.entry_id, hit.content_sha256
