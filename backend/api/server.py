@@ -15,6 +15,7 @@ from backend.governance.service import ModelService
 from backend.kernel.errors import Conflict, NotFound, Unavailable
 from backend.kit.logging import configure_logging
 from backend.migrations import upgrade
+from backend.onboarding.service import OnboardingJob
 from backend.proofs.service import AttestingJob, ClosingJob
 from backend.settings import Settings
 from backend.transparency.service import LogBundles
@@ -36,6 +37,7 @@ def application(settings: Settings) -> FastAPI:
     bundles: LogBundles = platform.service(LogBundles)
     closing: ClosingJob = platform.service(ClosingJob)
     rebates: Rebates = platform.service(Rebates)
+    onboarding: OnboardingJob = platform.service(OnboardingJob)
     attesting: AttestingJob = platform.service(AttestingJob)
 
     async def sequence() -> None:
@@ -67,6 +69,7 @@ def application(settings: Settings) -> FastAPI:
             "pins": catch_up_pins,
             "bundles": bundles.run,
             "epochs": closing.run,
+            "onboarding": onboarding.run,
             "rebates": rebates.run,
             **({"attestations": attesting.run} if settings.attest == "closed" else {}),
             "governance": follow_the_dao,

@@ -17,16 +17,18 @@ from backend.audit.service import AuditJournal, LogReader, Sequencer
 from backend.audit.service.erasure import ErasureService
 from backend.bootstrap.adapters import Outside, make_governance, make_jobs, make_l1, make_outside
 from backend.bootstrap.deployment import CIRCUIT, WINDOW, constraints, var_limits, var_policy_id
-from backend.compliance.service import ComplianceGate, CredentialService, RulesWatcher, SettlementService
+from backend.bootstrap.identities import NoLists, identities
+from backend.compliance.service import CapService, ComplianceGate, RulesWatcher, SettlementService
 from backend.compliance.types import GateTerms
 from backend.decisions.service import DecisionService, ModelStore
 from backend.execution.service import ExecutionService, Rebates, ReconciliationService
 from backend.governance.service import ModelService, ProposalService
 from backend.kernel.clock import epoch_of
 from backend.kit.db import Database
-from backend.kit.queue import Chore, Handlers, JobBoard, Jobs, WorkerRuntime
+from backend.kit.queue import Chore, Handler, Handlers, JobBoard, Jobs, WorkerRuntime
 from backend.market.service import AdvanceHook, MarketService
 from backend.market.types import DataBounds
+from backend.onboarding.service import OnboardingJob
 from backend.pipeline.parts import TradeParts
 from backend.pipeline.service import OrderService
 from backend.pipeline.stages import Stages
@@ -176,7 +178,8 @@ def build(settings: Settings) -> Platform:
     compliance = ComplianceGate(outside.policy, governance, market.price, clock, gate_terms(settings, broker))
     switch = KillSwitch(market, journal)
     limits = risk_limits(settings)
-    risk = RiskGate(market, market_data, journal, switch, limits)
+    caps = CapService(chain)
+    risk = RiskGate(market, market_data, journal, switch, limits, caps.record_review)
     execution = ExecutionService(broker, compliance, risk, decisions, journal, settings.initial_cash_usd)
     stages = Stages(decisions, compliance, risk, execution, journal, len(market_data.universe()))
 
@@ -203,8 +206,9 @@ def build(settings: Settings) -> Platform:
     market.before_advance.append(before_the_next(close_day))
     closing = ClosingJob(database, epochs, market_data, clock, close_day, market.load)
     returns = ReturnsService(chain, market_data, artifacts, journal, clock, window=WINDOW, bounds=limits.data)
-    second = outside.signer.address(KeyRole.COUNTERSIGNER)
-    countersigning = CountersignService(chain, market_data, journal, second, window=WINDOW, bounds=limits.data)
+    countersigning = CountersignService(
+        chain, market_data, journal, outside.signer.address(KeyRole.COUNTERSIGNER), window=WINDOW, bounds=limits.data
+    )
 
     attestations = AttestationService(
         database, chain, outside.prover, reader, anchoring, journal, clock,
@@ -217,20 +221,20 @@ def build(settings: Settings) -> Platform:
         TradeParts(decisions, models, compliance, attestations),
     )  # fmt: skip
 
-    handlers: Handlers = dict(proof_handlers(attestations))
+    handlers: dict[str, Handler] = dict(proof_handlers(attestations))
     jobs = make_jobs(settings, database, handlers)
+    onboarding = identities(settings, outside, database, journal, jobs, handlers, NoLists())
     services: dict[type, object] = {
         type(service): service
         for service in (
             settings, database, accounts, market, decisions, compliance, risk, switch, execution, reconciliations,
             rebates, artifacts, models, proposals, epochs, closing, returns, countersigning, attestations, anchoring,
-            reader, *disclosures,
+            reader, *onboarding.services(), *disclosures,
         )
     }  # fmt: skip
     services |= {
         AttestingJob: AttestingJob(database, chain, reader, anchoring, clock, jobs, policy_id=attestations.policy_id),
         OrderService: OrderService(stages),
-        CredentialService: CredentialService(chain, journal),
         RulesWatcher: RulesWatcher(database, chain, journal, clock),
         SettlementService: SettlementService(database, chain, journal),
         Journal: journal,
@@ -238,8 +242,13 @@ def build(settings: Settings) -> Platform:
         JobBoard: JobBoard(),
     }
     sequencer = Sequencer(database, outside.signer, clock, settings.origin, interval=settings.checkpoint_interval)
-    closers = [outside.limiter.close, chain.close, votes.close, *([l1.close] if l1 else []), database.close]
-    return Platform(settings, database, outside, services, sequencer, handlers, jobs, closers)
+    return Platform(
+        settings, database, outside, services, sequencer, handlers, jobs,
+        [
+            onboarding.provider.close, outside.limiter.close, chain.close, votes.close, *([l1.close] if l1 else []),
+            database.close,
+        ],
+    )  # fmt: skip
 
 
 def _disclosures(
@@ -272,8 +281,10 @@ async def worker_runtime(settings: Settings) -> AsyncIterator[WorkerRuntime]:
         artifacts, bundles = platform.service(ArtifactService), platform.service(LogBundles)
         closing = platform.service(ClosingJob)
         rebates: Rebates = platform.service(Rebates)
+        onboarding: OnboardingJob = platform.service(OnboardingJob)
         chores: list[Chore] = [
-            closing.run_once, rebates.run_once, bundles.try_build, partial(artifacts.retry_pending, platform.database),
+            closing.run_once, onboarding.run_once, rebates.run_once, bundles.try_build,
+            partial(artifacts.retry_pending, platform.database),
         ]  # fmt: skip
         if settings.attest == "closed":
             chores.append(platform.service(AttestingJob).run_once)

@@ -85,6 +85,11 @@ EVENTS: Mapping[str, Event] = {
         "system",
         ("version", "block_number", "block_hash", "changes"),
     ),
+    "compliance.limit_moved": Event(
+        "An operator moved a limit on chain as far as its steward's rule lets one; USD",
+        "system",
+        ("limit_of", "limit_before", "limit", "tx_hash", "block_number"),
+    ),
     "volume.settled": Event(
         "What accounts have traded off chain was put on chain: how many accounts, and the USD added over all",
         "system",

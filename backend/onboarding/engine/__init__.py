@@ -1,0 +1,1 @@
+"""The states of a case, and how what is known of an applicant is sealed."""
