@@ -380,6 +380,9 @@ def _proved_roots(old_size: int, size: int, nodes: Sequence[bytes]) -> tuple[byt
 
 _ANCHORED = keccak256(b"Anchored(bytes32,uint256,uint64,bytes32,bytes32)")
 _ATTESTED = keccak256(b"Attested(address,uint64,bytes32,bytes32,bytes32,bytes32,uint64,uint256,bytes32)")
+# OrderContext.sol: what an order says to the rules beside its arguments.
+CONTEXT_TAG = keccak256(b"refi.trading/order-context/1")
+PAPER_VENUE = "PAPER"
 _REJECTED = keccak256(b"PolicyRunRejected(address,string,(bytes4,address,bytes,bytes))")[:4]
 
 
@@ -782,6 +785,7 @@ PACK = members(
         action=text(),
     ),
     compliance=members(
+        optional=("context",),
         engine=ADDRESS,
         target=ADDRESS,
         sender=ADDRESS,
@@ -789,9 +793,10 @@ PACK = members(
         calldata_sha256=base64_of(32),
         block_number=integer,
         block_hash=WORD,
-        verdict=text(r"allowed|refused"),
+        verdict=text(r"allowed|refused|grace"),
         policy=FREE_TEXT,
         reason=FREE_TEXT,
+        context=text(r"0x[0-9a-f]{192}"),
     ),
     var=members(
         attestor=ADDRESS,
@@ -1200,13 +1205,15 @@ class Examination:
             if address is not None and receipt[name] != address:
                 raise Failed(f"the receipt names another {name}")
         rpcs = self.chain()
-        for rpc in rpcs:
-            self._require_verdict(rpc, receipt, calldata)
+        said = {self._verdict_again(rpc, receipt, calldata) for rpc in rpcs}
         if self.named.engine is None or self.named.target is None:
             raise Skipped(f"engine not named; the pack's own engine says {receipt['verdict']}")
-        return f"{receipt['verdict']} at block {receipt['block_number']}"
+        if receipt["verdict"] == "grace":
+            verdicts = " and ".join(sorted(said))
+            return f"grace for a sale while the rules did not answer: at block {receipt['block_number']} {verdicts}"
+        return f"{receipt['verdict']} at block {receipt['block_number']}{_paper_mark(receipt)}"
 
-    def _require_verdict(self, rpc: Rpc, receipt: Mapping[str, Any], calldata: bytes) -> None:
+    def _verdict_again(self, rpc: Rpc, receipt: Mapping[str, Any], calldata: bytes) -> str:
         block = rpc.ask("eth_getBlockByNumber", hex(receipt["block_number"]), False)
         if not isinstance(block, dict) or str(block.get("hash")).lower() != receipt["block_hash"]:
             raise Failed(f"{rpc.url}: block_number has another hash")
@@ -1214,16 +1221,20 @@ class Examination:
         if not rpc.code(receipt["engine"], receipt["block_number"]):
             raise Failed(f"{rpc.url}: there is no engine at that block")
         data = tail(calldata[4:])
-        payload = calldata[:4].ljust(32, b"\0") + words(receipt["sender"], 128, 128 + len(data)) + data + tail(b"")
+        context = tail(from_hex(receipt.get("context", "0x")))
+        payload = calldata[:4].ljust(32, b"\0") + words(receipt["sender"], 128, 128 + len(data)) + data + context
         call = selector("check((bytes4,address,bytes,bytes))") + word(32) + payload
         answer = rpc.call(receipt["engine"], call, receipt["block_number"], receipt["target"])
         verdict = "refused" if isinstance(answer, Reverted) else "allowed"
+        if receipt["verdict"] == "grace":
+            return verdict
         if verdict != receipt["verdict"]:
             raise Failed(f"{rpc.url}: the rules say {verdict}")
         if isinstance(answer, Reverted) and answer.data[:4] == _REJECTED:
             policy = "0x" + answer.data[16:36].hex()
             if receipt["policy"].startswith("0x") and receipt["policy"] != policy:
                 raise Failed(f"{rpc.url}: policy {policy} refused")
+        return verdict
 
     # --- value at risk
 
@@ -1376,14 +1387,38 @@ class Examination:
 
 
 def _judged_calldata(entry: Mapping[str, Any], receipt: Mapping[str, Any]) -> bytes:
-    if _content(entry)["t"] in EXECUTED and receipt["verdict"] != "allowed":
+    executed, paper = _content(entry)["t"] in EXECUTED, _is_paper(receipt)
+    if executed and receipt["verdict"] == "refused":
         raise Failed("the order was executed although the rules refused it")
+    if receipt["verdict"] == "grace":
+        if _shown(entry, "model") or _named(entry, "side") != "sell":
+            raise Failed("grace is for a person's sale only")
+    elif paper and executed and _named(entry, "venue") != PAPER_VENUE:
+        raise Failed("an order that was judged as one on paper went to another venue")
     calldata = _order_calldata(entry)
     if from_hex(receipt["selector"]) != calldata[:4]:
         raise Failed("the selector is not that of submitOrder")
     if decode_base64url(receipt["calldata_sha256"], 32) != sha256(calldata).digest():
         raise Failed("the disclosed order is not the one that was judged")
     return calldata
+
+
+def _is_paper(receipt: Mapping[str, Any]) -> bool:
+    context = from_hex(receipt.get("context", "0x"))
+    if context and (context[:32] != CONTEXT_TAG or int.from_bytes(context[64:], "big") > 1):
+        raise Failed("the context is not one of an order")
+    return bool(context) and context[-1] == 1
+
+
+def _paper_mark(receipt: Mapping[str, Any]) -> str:
+    return ", on paper" if _is_paper(receipt) else ""
+
+
+def _named(entry: Mapping[str, Any], name: str) -> Any:
+    value = _shown(entry, name)
+    if value is None:
+        raise Skipped(f"the order's {name} is not disclosed")
+    return value
 
 
 def _require_cid(cid: str, content: bytes) -> None:

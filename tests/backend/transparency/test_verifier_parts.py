@@ -20,6 +20,7 @@ from agents.model import Model
 from agents.networks import QNetwork
 from backend.kernel.canonical import canonical_json, decimal_string, encode_bytes
 from backend.kernel.cid import file_cid
+from backend.kernel.keccak import keccak256
 from backend.transparency.engine import verifier
 from backend.transparency.engine.verifier import Failed, read_safetensors
 from tests.backend.transparency.examined import check, failed, raw, result, selector
@@ -180,7 +181,9 @@ def test_a_notional_of_many_digits_is_not_rounded() -> None:
 def judged(make_log: Any, chain: Any) -> Callable[..., dict[str, Any]]:
     """Return a function that makes a pack with a receipt, and puts the rules' answer on the chain."""
 
-    def make(*, allowed: bool = True, model: str = "ab" * 32, later: str = "") -> dict[str, Any]:
+    def make(
+        *, allowed: bool = True, model: str = "ab" * 32, later: str = "", context: str = "", word: str = "", **said: str
+    ) -> dict[str, Any]:
         ticker = b"AAPL".ljust(32, b"\0")
         types = ["address", "bytes32", "uint256", "bytes32"]
         arguments = encode(types, [SUBJECT, ticker, 1872500000, raw(model) if model else bytes(32)])
@@ -198,7 +201,8 @@ def judged(make_log: Any, chain: Any) -> Callable[..., dict[str, Any]]:
             "policy": "" if allowed else POLICY_CONTRACT,
             "reason": "" if allowed else "volume cap reached",
         }
-        payload = (function, RELAY, arguments, b"")
+        receipt |= ({"context": context} if context else {}) | ({"verdict": word} if word else {})
+        payload = (function, RELAY, arguments, raw(context[2:]))
         data = selector("check((bytes4,address,bytes,bytes))") + encode(["(bytes4,address,bytes,bytes)"], [payload])
         rejection = encode(
             ["address", "string", "(bytes4,address,bytes,bytes)"], [POLICY_CONTRACT, "volume cap reached", payload]
@@ -208,7 +212,7 @@ def judged(make_log: Any, chain: Any) -> Callable[..., dict[str, Any]]:
         chain.blocks[7] = receipt["block_hash"]
         record = {"event": "order.filled" if allowed else "order.refused", "subject": SUBJECT, "instrument": "AAPL"}
         record |= {"notional": "1872.5", "compliance_receipt": sha256(canonical_json(receipt)).hexdigest()}
-        record |= {"model": model} if model else {}
+        record |= ({"model": model} if model else {}) | said
         names = list(record)
         records = [record, *([record | {"event": later}] if later else [])]
         shown = dict.fromkeys(range(len(records)), names)
@@ -261,6 +265,7 @@ def test_another_engine_or_target_than_the_named_one_is_refused(judged: Any, cha
         {"calldata_sha256": "A" * 43},
         {"selector": "0x00000000"},
         {"sender": SUBJECT},
+        {"context": "0x" + "00" * 96},
     ],
 )
 def test_an_altered_receipt_is_refused(change: dict[str, Any], judged: Any) -> None:
@@ -312,6 +317,60 @@ def test_the_receipt_of_another_order_than_the_decided_one_is_refused(
     pack = make_log([whole]).pack({0: list(whole)}, heads=False, **parts)
     chain.anchor(pack)
     assert not failed(check(pack, **named))
+
+
+TAG = "0x" + keccak256(b"refi.trading/order-context/1").hex()
+TRADED = TAG + f"{1_000_000:064x}" + f"{0:064x}"
+PAPER = TAG + f"{1_000_000:064x}" + f"{1:064x}"
+
+
+def detail(report: Any) -> str:
+    return str(next(item.detail for item in report.checks if item.name == "compliance receipt"))
+
+
+@pytest.mark.parametrize(("context", "venue"), [(TRADED, "XNAS"), (PAPER, "PAPER")])
+def test_a_verdict_is_asked_again_with_its_context(
+    context: str, venue: str, judged: Any, chain: Any, serve: Any
+) -> None:
+    report = check(judged(context=context, venue=venue), rpc_urls=[serve(chain)], engine=ENGINE, target=GATE)
+    assert result(report, "compliance receipt") == "pass"
+    assert ("on paper" in detail(report)) == (context == PAPER)
+    assert context[2:] in next(call["data"] for call in chain.seen if call["to"] == ENGINE)
+
+
+@pytest.mark.parametrize("context", ["0x" + "11" * 96, TRADED[:-1] + "2"])
+def test_a_context_that_is_not_an_orders_is_refused(context: str, judged: Any, chain: Any, serve: Any) -> None:
+    pack = judged(context=context, venue="PAPER")
+    assert failed(check(pack, rpc_urls=[serve(chain)], engine=ENGINE, target=GATE)) == {"compliance receipt"}
+
+
+def test_an_order_that_was_judged_on_paper_and_executed_elsewhere_is_refused(
+    judged: Any, chain: Any, serve: Any
+) -> None:
+    pack = judged(context=PAPER, venue="XNAS")
+    assert failed(check(pack, rpc_urls=[serve(chain)], engine=ENGINE, target=GATE)) == {"compliance receipt"}
+    untold = judged(context=PAPER)
+    assert result(check(untold, rpc_urls=[serve(chain)], engine=ENGINE, target=GATE), "compliance receipt") == "skipped"
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_grace_passes_for_a_persons_sale_and_is_told(allowed: bool, judged: Any, chain: Any, serve: Any) -> None:
+    pack = judged(allowed=allowed, model="", word="grace", context=TRADED, event="order.filled", side="sell")
+    report = check(pack, rpc_urls=[serve(chain)], engine=ENGINE, target=GATE)
+    assert result(report, "compliance receipt") == "pass"
+    assert detail(report).startswith("grace for a sale")
+    assert detail(report).endswith("allowed" if allowed else "refused")
+
+
+@pytest.mark.parametrize(("side", "model"), [("buy", ""), ("sell", "ab" * 32)])
+def test_grace_for_a_purchase_or_a_model_is_refused(side: str, model: str, judged: Any, chain: Any, serve: Any) -> None:
+    pack = judged(model=model, word="grace", context=TRADED, side=side)
+    assert failed(check(pack, rpc_urls=[serve(chain)], engine=ENGINE, target=GATE)) == {"compliance receipt"}
+
+
+def test_grace_does_not_pass_where_the_side_is_not_shown(judged: Any, chain: Any, serve: Any) -> None:
+    pack = judged(model="", word="grace")
+    assert result(check(pack, rpc_urls=[serve(chain)], engine=ENGINE, target=GATE), "compliance receipt") == "skipped"
 
 
 def test_an_order_that_is_not_disclosed_is_not_asked_about(judged: Any) -> None:
