@@ -66,5 +66,6 @@ def deployment_plan(settings: Settings, voters: Sequence[str]) -> Mapping[str, o
             }
         ],
         "max_notional_usd": str(settings.max_order_notional_usd),
+        "max_daily_volume_usd": str(settings.max_daily_volume_usd),
         "out": str(settings.deployment_dir),
     }

@@ -68,9 +68,11 @@ def deploy(rpc_url: str, plan: Mapping[str, object], plan_file: Path, report: Ca
     environment = child_environment(deploy_plan=plan_file.absolute()) | {
         "APE_FOUNDRY_HOST": rpc_url,
         "APE_DATA_FOLDER": str(ROOT / ".refi" / "ape"),
+        # Ape runs scripts/deploy/platform/deploy.py as the module deploy.platform.deploy
+        "PYTHONPATH": str(ROOT / "scripts"),
     }
-    command = [str(APE), "run", "deploy", "platform", "--network", "ethereum:local:foundry"]
-    report("ape run " + " ".join(command[2:4]))
+    command = [str(APE), "run", "deploy", "platform", "deploy", "--network", "ethereum:local:foundry"]
+    report("ape run " + " ".join(command[2:5]))
     try:
         done = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=DEPLOY_SECONDS, check=False

@@ -11,6 +11,9 @@ from typing import Any, Self
 
 LOCAL_CHAIN_IDS = frozenset({31337, 42069})
 ROLES = ("operator", "anchorer", "publisher", "countersigner", "issuer", "attester", "guardian", "relay")
+# Who holds an office that a plan does not give to anyone: the issuer opens accounts' caps and lists sanctioned wallets,
+# the operator records reviews and moves limits by small steps.
+OFFICES = {"registrar": "issuer", "lister": "issuer", "reviewer": "operator", "steward": "operator"}
 
 # The accounts that development nodes start with (mnemonic "test test ... junk", the first 20): their keys are public.
 ANVIL_ACCOUNTS = frozenset(
@@ -131,6 +134,14 @@ class VarPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class VarRequirement:
+    """The VaR policy that every order's account must have attested lately."""
+
+    policy_id: bytes
+    max_age_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One deployment."""
 
@@ -142,6 +153,8 @@ class Plan:
     var_policies: tuple[VarPolicy, ...]
     out: Path
     max_notional_usd: Decimal
+    max_daily_volume_usd: Decimal
+    var_requirement: VarRequirement | None
     deployer: str
 
     @classmethod
@@ -168,9 +181,9 @@ class Plan:
 
     @classmethod
     def _of(cls, plan: Mapping[str, Any]) -> Self:
-        log, universe = plan.get("log"), plan.get("universe")
+        log, universe, required = plan.get("log"), plan.get("universe"), plan.get("var_requirement")
         return cls(
-            roles={role: _address(plan["roles"][role]) for role in ROLES},
+            roles=_roles(plan["roles"]),
             voters=tuple(_address(voter) for voter in plan.get("voters", ())),
             log=Log(log["origin"], _bytes(log["public_key"], 32)) if log else None,
             universe=Universe(tuple(universe["instruments"]), int(universe["window"])) if universe else None,
@@ -178,6 +191,8 @@ class Plan:
             var_policies=tuple(_var_policy(given) for given in plan.get("var_policies", ())),
             out=Path(plan["out"]),
             max_notional_usd=Decimal(plan.get("max_notional_usd", "50000")),
+            max_daily_volume_usd=Decimal(plan.get("max_daily_volume_usd", "1000000")),
+            var_requirement=_var_requirement(required) if required else None,
             deployer=plan.get("deployer", ""),
         )
 
@@ -189,6 +204,8 @@ class Plan:
         self._refuse_misfits()
         if len(set(self.voters)) < len(self.voters):
             raise PlanRefused("a voter is named twice: each has one share")
+        if deployer.lower() in {*self.roles.values(), *self.voters}:
+            raise PlanRefused(f"the deployer {deployer} keeps nothing: it has no role and no vote")
         if chain_id in LOCAL_CHAIN_IDS:
             return
         known = sorted({deployer.lower(), *self.roles.values(), *self.voters} & ANVIL_ACCOUNTS)
@@ -214,6 +231,10 @@ class Plan:
             if policy.verifier not in planned:
                 raise PlanRefused(f"the plan has no verifying key of the verifier {policy.verifier}")
             _refuse_misfit(policy, known[policy.verifier], self.universe)
+        if self.var_requirement and self.var_requirement.policy_id not in {
+            policy.policy_id for policy in self.var_policies
+        }:
+            raise PlanRefused("orders cannot require a VaR policy that the plan does not define")
 
 
 def _refuse_misfit(policy: VarPolicy, shape: Shape, universe: Universe | None) -> None:
@@ -251,7 +272,10 @@ def refuse_misnamed(verifier: Verifier) -> None:
 
 def refuse_foreign(out: Path) -> None:
     """Raise PlanRefused for a folder that holds more than a deployment: writing replaces it as a whole."""
-    if out.exists() and (not out.is_dir() or any(path.suffix != ".json" or path.is_dir() for path in out.iterdir())):
+    if out.exists() and (
+        not out.is_dir()
+        or any(path.is_dir() or (path.suffix != ".json" and path.name != "steps.jsonl") for path in out.iterdir())
+    ):
         raise PlanRefused(f"{out} holds more than a deployment, which would be lost")
 
 
@@ -260,6 +284,14 @@ def _bytes(text: str, length: int = 0) -> bytes:
     if length and len(value) != length:
         raise PlanRefused(f"expected {length} bytes, found {len(value)}: {text}")
     return value
+
+
+def _roles(given: Mapping[str, str]) -> dict[str, str]:
+    strange = sorted(given.keys() - {*ROLES, *OFFICES})
+    if strange:
+        raise PlanRefused(f"no such role: {', '.join(strange)}")
+    roles = {role: _address(given[role]) for role in ROLES}
+    return roles | {office: _address(given.get(office, roles[holder])) for office, holder in OFFICES.items()}
 
 
 def _address(text: str) -> str:
@@ -285,3 +317,7 @@ def _var_policy(given: Mapping[str, Any]) -> VarPolicy:
         circuit_hash=_bytes(given["circuit_hash"], 32),
         verifier=given["verifier"],
     )
+
+
+def _var_requirement(given: Mapping[str, Any]) -> VarRequirement:
+    return VarRequirement(_bytes(given["policy_id"], 32), int(given["max_age_seconds"]))

@@ -39,7 +39,7 @@ from backend.proofs.service import AttestationService, AttestingJob
 from backend.risk.engine.var import usd
 from backend.risk.service import KillSwitch
 from backend.settings import Settings
-from scripts.deploy._plan import Plan
+from scripts.deploy._plan import OFFICES, Plan
 from tests.fakes import FakeChain, FakeClock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -181,13 +181,16 @@ def test_the_deployment_plan_is_one_that_the_deployment_accepts(tmp_path: Path) 
     assert (verifier.name, verifier.insecure) == ("VarVerifier16x90Es", True)
     assert (policy.policy_id, policy.verifier) == (var_policy_id(settings), verifier.name)
     assert (policy.limit, policy.es_limit) == (2_000 * 10**16, 3_000 * 10**16)
-    plan.refuse_unsafe(settings.chain_id, plan.roles["operator"])
+    assert plan.max_daily_volume_usd == settings.max_daily_volume_usd
+    plan.refuse_unsafe(settings.chain_id, "0x" + "de" * 20)
 
 
 def test_every_role_of_the_plan_has_a_key_of_its_own(tmp_path: Path) -> None:
     roles = dict(Plan.from_json(json.dumps(deployment_plan(settings_in(tmp_path), []))).roles)
     # The guardian and the relay are offices of two of them.
     assert (roles.pop("guardian"), roles.pop("relay")) == (roles["operator"], roles["anchorer"])
+    for office, holder in OFFICES.items():
+        assert roles.pop(office) == roles[holder]
     assert len(set(roles.values())) == len(roles) == len(KeyRole)
 
 

@@ -45,7 +45,8 @@ def key(circuit: str = "var_16_90", **parts: bytes) -> dict[str, Any]:
 @pytest.mark.parametrize("chain_id", [31337, LOCAL])
 def test_public_keys_are_allowed_on_local_chains(chain_id: int) -> None:
     for account in ANVIL_ACCOUNTS:
-        Plan.from_json(plan(voters=[account])).refuse_unsafe(chain_id, account)
+        Plan.from_json(plan(voters=[account])).refuse_unsafe(chain_id, DEPLOYER)
+        Plan.from_json(plan()).refuse_unsafe(chain_id, account)
 
 
 def test_the_accounts_that_development_nodes_start_with_are_all_known() -> None:
@@ -65,6 +66,33 @@ def test_public_keys_are_refused_anywhere_else(account: str) -> None:
     ):
         with pytest.raises(PlanRefused, match=f"chain 10: {account}"):
             Plan.from_json(text).refuse_unsafe(MAINNET, deployer)
+
+
+@pytest.mark.parametrize("chain_id", [LOCAL, MAINNET])
+def test_a_deployer_with_a_role_or_a_vote_is_refused_everywhere(chain_id: int) -> None:
+    planned = Plan.from_json(plan())
+    for account in (VOTER, *planned.roles.values()):
+        with pytest.raises(PlanRefused, match=r"the deployer .* keeps nothing"):
+            planned.refuse_unsafe(chain_id, account.upper().replace("0X", "0x"))
+    planned.refuse_unsafe(chain_id, DEPLOYER)
+
+
+def test_offices_that_a_plan_does_not_give_are_the_issuers_and_the_operators() -> None:
+    roles, other = json.loads(plan())["roles"], "0x" + "0f" * 20
+    planned = Plan.from_json(plan()).roles
+    assert planned["registrar"] == planned["lister"] == roles["issuer"]
+    assert planned["reviewer"] == planned["steward"] == roles["operator"]
+    assert Plan.from_json(plan(roles=roles | {"reviewer": other})).roles["reviewer"] == other
+    with pytest.raises(PlanRefused, match="no such role: overseer"):
+        Plan.from_json(plan(roles=roles | {"overseer": other}))
+
+
+def test_orders_require_only_a_var_policy_that_the_plan_defines() -> None:
+    known = json.loads(policies()) | {"var_requirement": {"policy_id": "0x" + "01" * 32, "max_age_seconds": 86_400}}
+    Plan.from_json(json.dumps(known)).refuse_unsafe(LOCAL, DEPLOYER)
+    known["var_requirement"]["policy_id"] = "0x" + "02" * 32
+    with pytest.raises(PlanRefused, match="cannot require a VaR policy"):
+        Plan.from_json(json.dumps(known)).refuse_unsafe(LOCAL, DEPLOYER)
 
 
 def test_a_plan_of_other_accounts_is_accepted_anywhere() -> None:

@@ -71,7 +71,9 @@ def vote_into_production(run: Run, proposal: dict[str, Any], tell: Tell) -> int:
 
 
 def define_probe_policy(run: Run, name: str, limits: dict[str, int]) -> str:
-    """Define, as the local chain's deployer, a copy of the VaR policy with another limit; return its id.
+    """Define, as the timelock that a local node may stand in for, a copy of the VaR policy with another limit.
+
+    Return its id.
 
     limits: `limit` or `esLimit` in 1e-16 USD.
     """
@@ -85,5 +87,9 @@ def define_probe_policy(run: Run, name: str, limits: dict[str, int]) -> str:
     policy = dict(zip(fields, attestor.functions.policyOf(run.facts["policy_id"]).call(), strict=True)) | limits
     probe = Web3.keccak(text=f"probe/{name}")
     defining = attestor.functions.definePolicy(probe, tuple(policy.values()))
-    defining.transact({"from": attestor.functions.owner().call()})
+    timelock = attestor.functions.owner().call()
+    rpc(run.rpc_url, "anvil_setBalance", timelock, hex(10**18))
+    rpc(run.rpc_url, "anvil_impersonateAccount", timelock)
+    web3.eth.wait_for_transaction_receipt(defining.transact({"from": timelock}))
+    rpc(run.rpc_url, "anvil_stopImpersonatingAccount", timelock)
     return Web3.to_hex(probe)
