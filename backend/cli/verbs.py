@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from backend.cli.app import Json, app, choose, run, show
+from backend.cli.gov.verbs import agent_promote, gov
 from backend.cli.zk.verbs import zk
 from backend.kernel.errors import Invalid
 
@@ -51,7 +52,8 @@ agent = group("agent", "Train agents and look at models.")
 risk = group("risk", "Look at an account's risk.")
 app.add_typer(zk)
 compliance = group("compliance", "Ask the on-chain rules; issue credentials.")
-gov = group("gov", "Models and their votes.")
+app.add_typer(gov)
+agent.command("promote")(agent_promote)
 keys = group("keys", "The platform's keys: addresses only, never secrets.")
 db = group("db", "The database's schema.")
 config = group("config", "The settings in force.")
@@ -288,25 +290,6 @@ def compliance_issue(
         service = platform.service(CredentialService)
         async with platform.database.transaction() as session:
             return asdict(await service.issue(session, address, kind, None, actor=OPERATOR))
-
-    show(with_platform(work))
-
-
-@gov.command("models")
-def gov_models() -> None:
-    """List models with their state on chain."""
-
-    from backend.cli.session import with_platform
-    from backend.governance.service import ModelService
-
-    async def work(platform: Any) -> list[dict[str, str]]:
-        service = platform.service(ModelService)
-        async with platform.database.reading() as session:
-            known = await service.newest(session)
-        seen = [await service.on_chain(model) for model in known]
-        return [
-            {"sha256": m.sha256, "state": m.state.name.lower(), "torchscript_cid": m.cids.torchscript} for m in seen
-        ]
 
     show(with_platform(work))
 

@@ -1,6 +1,6 @@
 """Any proposal: written, read from the chain alone, and carried through its vote."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from eth_utils.address import to_checksum_address
@@ -45,6 +45,11 @@ class ProposalService:
         self._votes = votes
         self._journal = journal
 
+    @property
+    def chain(self) -> Chain:
+        """The chain that the DAO is on."""
+        return self._chain
+
     def build(self, specs: Sequence[CallSpec], text: str, proposer: str = "") -> Proposal:
         """Return a proposal whose text names every call, and that only its proposer, if one is named, can send."""
         if not 1 <= len(specs) <= MOST_CALLS:
@@ -68,6 +73,14 @@ class ProposalService:
     async def count(self) -> int:
         """Return how many proposals there are."""
         return len(await self._votes.proposals())
+
+    async def numbers(self) -> Sequence[int]:
+        """Return the numbers of all proposals, oldest first."""
+        return [made.number for made in await self._votes.proposals()]
+
+    async def threshold(self) -> int:
+        """Return the votes that it takes to propose (18 decimals)."""
+        return int(await self._chain.call(GOVERNOR, "proposalThreshold"))
 
     async def shown(self, number: int) -> Motion:
         """Return a proposal with its ballots; raise NotFound."""
@@ -169,6 +182,10 @@ class ProposalService:
         call = self.call_of(act)
         gas = await self._votes.gas(sender, call)
         return Unsigned(call.target, call.data, call.value, await self._chain.chain_id(), sender.lower(), gas)
+
+    async def send_signed(self, act: Act, sender: str, sign: Callable[[Mapping[str, Any]], bytes]) -> Receipt:
+        """Take a step with a wallet's key, which signs the whole transaction; it is no act of the platform's."""
+        return await self._votes.broadcast(sign(await self._votes.prepared(sender, self.call_of(act))))
 
     async def send(self, session: AsyncSession, act: Act, actor: str) -> Receipt:
         """Take a step with the operator's key and record it."""

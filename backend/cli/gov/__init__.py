@@ -1,0 +1,1 @@
+"""`refi gov`: what the DAO decides, step by step, and `refi agent promote`."""
