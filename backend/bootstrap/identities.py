@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import assert_never
 
 from backend.bootstrap.adapters import Outside
-from backend.compliance.service import CredentialService
+from backend.compliance.service import CapService, CredentialService
 from backend.kernel.errors import Unavailable
 from backend.kit.db import Database
 from backend.kit.queue import Handler, Jobs
@@ -89,7 +89,8 @@ def identities(
     """Return onboarding put together; its jobs are added to the handlers."""
     terms = Terms(settings.credential_lifetime, settings.renewal_notice, settings.organisations_need_two)
     clock, provider, keys = outside.clock, make_identity_provider(settings), sealing_keys(settings)
-    ledger, credentials = CaseLedger(journal, clock, jobs, terms), CredentialService(outside.chain, journal)
+    ledger = CaseLedger(journal, clock, jobs, terms)
+    credentials = CredentialService(outside.chain, journal, CapService(outside.chain).open)
     job = OnboardingJob(database, ledger, provider, screening, credentials, keys, clock, terms)
     handlers |= onboarding_handlers(job)
     return Identities(

@@ -5,16 +5,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from backend.accounts.endpoints import requires
+from backend.accounts.endpoints import SignedIn, requires
 from backend.accounts.types import Caller, Role
-from backend.compliance.schemas import Address, CredentialIn, CredentialOut
-from backend.compliance.service import CredentialService
+from backend.compliance.schemas import Address, CredentialIn, CredentialOut, StandingOut
+from backend.compliance.service import CredentialService, StandingService
 from backend.compliance.types import CredentialType
-from backend.kit.deps import Transaction, provided
+from backend.kit.deps import Reading, Transaction, provided
 
 router = APIRouter(prefix="/compliance", tags=["compliance"])
 
 Credentials = Annotated[CredentialService, Depends(provided(CredentialService))]
+Standings = Annotated[StandingService, Depends(provided(StandingService))]
 Operator = Annotated[Caller, Depends(requires(Role.OPERATOR))]
 
 
@@ -35,3 +36,9 @@ async def revoke(
 ) -> CredentialOut:
     """Take a credential from a wallet; its orders are refused from the next block on."""
     return CredentialOut(**asdict(await credentials.revoke(session, address, kind, actor=caller.pseudonym)))
+
+
+@router.get("/me")
+async def me(standings: Standings, caller: SignedIn, session: Reading) -> StandingOut:
+    """Return where the caller stands with the rules on chain: credentials, cap, volume, lists, the rules' version."""
+    return StandingOut.of(await standings.of(session, caller.address, caller.account_id))

@@ -82,3 +82,58 @@ class IssuedCredential:
     expires_at: datetime | None
     tx_hash: str
     block_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class CapOnChain:
+    """An account's cap for one order, USD x 1e6; opened_at None before it counts; review's hash, "" for none."""
+
+    cap: int
+    opened_at: datetime | None
+    review: str
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """The rules' version, the block up to which they were watched, and how far behind that is.
+
+    age is since the last look (None: never); lag is blocks between the look and the head, None where the chain is away.
+    """
+
+    version: int
+    block_number: int
+    seen_at: datetime | None
+    age: timedelta | None
+    lag: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCredential:
+    """A credential that a wallet has; expires_at None for never."""
+
+    type: CredentialType
+    expires_at: datetime | None
+    is_expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeOnChain:
+    """What counts towards the limit in its window, USD x 1e6: recorded on chain, and traded but not settled yet."""
+
+    recorded: int
+    unsettled: int
+    limit: int
+    window: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the rules on chain hold about a wallet; None where a deployment has no such rule."""
+
+    address: str
+    ccid: str
+    credentials: tuple[HeldCredential, ...]
+    cap: CapOnChain | None
+    volume: VolumeOnChain | None
+    sanctions_list: str | None
+    watching: Watching

@@ -25,6 +25,10 @@ CASE = (
     "reason", "expires_at",
 )  # fmt: skip
 MEMBER = ("case_id", "subject")
+SCREENING_HIT = (
+    "hit", "reference", "list", "list_version", "entry_id", "content_sha256", "kind", "score", "wallet",
+)  # fmt: skip
+LISTED = ("reference", "subject", "list_version", "tx_hash", "block_number")
 ARTIFACT = ("cid", "kind", "size", "sha256", "profile")
 ERASURE = ("erased", "kept", "left", "until", "reason", "legal_basis", "operator")
 COMMITMENT = ("position_commitment", "position_salt")
@@ -95,6 +99,24 @@ EVENTS: Mapping[str, Event] = {
         "system",
         ("tx_hash", "block_number", "accounts", "added"),
     ),
+    "screening.list_updated": Event(
+        "A sanctions list was put in force; `forced`: although it has fewer than half the entries of the one before",
+        "system",
+        ("list", "format", "list_version", "entries", "list_version_before", "entries_before", "forced"),
+    ),
+    "screening.completed": Event(
+        "Somebody was screened, and it came to something else than before",
+        "system",
+        ("reference", "outcome", "hits", "lists"),
+    ),
+    "screening.hit": Event("Somebody looks like an entry of a list: a person must look", "system", SCREENING_HIT),
+    "screening.resolved": Event(
+        "A reviewer decided on a hit; the reason stays with the hit",
+        "system",
+        (*SCREENING_HIT, "decision", "reason_sha256"),
+    ),
+    "screening.wallet_listed": Event("A blocked wallet was put on the chain's sanctions list", "system", LISTED),
+    "screening.wallet_unlisted": Event("A wallet was taken off the chain's sanctions list", "system", LISTED),
     "onboarding.started": Event("A wallet asked to be identified, or for a new review", "account", CASE),
     "onboarding.pending": Event("The identity provider has a case", "account", CASE),
     "onboarding.needs_review": Event("A case waits for an operator", "account", CASE),

@@ -1,7 +1,7 @@
 """The gate in front of execution, and the kill switch."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
 from decimal import Decimal
 
@@ -28,6 +28,8 @@ from backend.risk.models import AccountLimits, HaltRow
 from backend.risk.types import ApprovedOrder, Halt, HaltScope, Portfolio, RiskLimits, RiskState, SwitchState
 
 POLICY = "risk:1"
+# Told of a review: the wallet, and the commitment of the record that says so.
+OnReview = Callable[[str, bytes], Awaitable[object]]
 EQUITY_DECIMALS = QUANTITY_DECIMALS + PRICE_DECIMALS
 PLATFORM_ROLES = frozenset({Role.OPERATOR, Role.ADMIN})
 
@@ -142,13 +144,20 @@ class RiskGate:
     """Approves cleared decisions; without a price or a history it stays closed."""
 
     def __init__(
-        self, market: MarketService, market_data: MarketData, journal: Journal, switch: KillSwitch, limits: RiskLimits
+        self,
+        market: MarketService,
+        market_data: MarketData,
+        journal: Journal,
+        switch: KillSwitch,
+        limits: RiskLimits,
+        on_review: OnReview | None = None,
     ) -> None:
         self._market = market
         self._market_data = market_data
         self._journal = journal
         self._switch = switch
         self._limits = limits
+        self._on_review = on_review
         self._windows: dict[date, ReturnsWindow] = {}
 
     async def approve(
@@ -222,9 +231,11 @@ class RiskGate:
         own.reviewed_at = self._market.now()
         await session.flush()
         fields = {"subject": subject.address, "note": note}
-        await self._journal.record(
+        recorded = await self._journal.record(
             session, SYSTEM_ACCOUNT, "risk.performance_reviewed", fields, actor=actor, policy=POLICY
         )
+        if self._on_review is not None:
+            await self._on_review(subject.address, recorded.commitment)
 
     async def set_var_limit(self, session: AsyncSession, subject: Caller, limit: Decimal, *, actor: str) -> None:
         """Give an account a VaR limit of its own, in USD: never above the policy's, for no proof could keep it."""

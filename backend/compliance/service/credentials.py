@@ -1,7 +1,7 @@
 """Identities and credentials on chain: given, renewed and taken, every act recorded."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,14 +15,17 @@ from backend.ports.signer import KeyRole
 
 POLICY = "compliance:1"
 NO_IDENTITY = bytes(32)
+# What follows a credential that is on chain, by wallet; safe to repeat.
+Placed = Callable[[str], Awaitable[object]]
 
 
 class CredentialService:
     """Gives wallets an identity and credentials on chain, and takes them; every act is recorded."""
 
-    def __init__(self, chain: Chain, journal: Journal) -> None:
+    def __init__(self, chain: Chain, journal: Journal, placed: Placed | None = None) -> None:
         self._chain = chain
         self._journal = journal
+        self._placed = placed
 
     async def issue(
         self, session: AsyncSession, address: str, kind: CredentialType, expires_at: datetime | None, *, actor: str
@@ -52,6 +55,8 @@ class CredentialService:
         identity = await self.identify(wallet, ccid)
         until = 0 if expires_at is None else int(expires_at.timestamp())
         receipt = await self._register(identity, kind, until, data)
+        if self._placed is not None:
+            await self._placed(wallet)
         return IssuedCredential(wallet, kind, "0x" + identity.hex(), expires_at, receipt.tx_hash, receipt.block_number)
 
     async def take(self, address: str, kind: CredentialType) -> IssuedCredential:

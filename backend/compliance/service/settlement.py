@@ -13,7 +13,7 @@ from backend.kernel.canonical import decimal_string
 from backend.kernel.errors import NotFound
 from backend.kernel.fixed import NOTIONAL_DECIMALS, from_units
 from backend.kit.db import Database
-from backend.ports.chain import Chain
+from backend.ports.chain import Chain, Reverted
 from backend.ports.journal import SYSTEM_ACCOUNT, Journal
 from backend.ports.signer import KeyRole
 
@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 POLICY = "compliance:1"
 # A settlement costs some 40,000 gas: a hundred fit into a block beside others.
 MOST_AT_ONCE = 100
+LOST_RACES = 3
 COUNTER = "SlidingVolumePolicy"
 
 
@@ -68,13 +69,22 @@ class SettlementService:
             recent = await self._recent(final)
             await self._forget_what_was_dropped(final, recent)
             made: list[Settled] = []
-            after = ""
+            after, lost = "", 0
             while True:
                 async with self._database.reading() as session:
                     page = await volumes.unsettled(session, MOST_AT_ONCE, after)
                 if not page:
                     return made
-                made += await self._settle(page, recent)
+                try:
+                    made += await self._settle(page, recent)
+                except Reverted as error:
+                    # Another relay was faster, or the chain moved on since the gas was estimated: read it again.
+                    lost += 1
+                    if lost > LOST_RACES:
+                        raise
+                    log.info("volume.race_lost", reason=error.name)
+                    recent = await self._recent(final)
+                    continue
                 after = page[-1].address
 
     async def settled_of(self, address: str) -> int:
