@@ -112,6 +112,14 @@ def start_relay(services: Services, settings: Mapping[str, object]) -> Running:
     return services.start("relay", [sys.executable, "-m", "oracle.anchor_relay"], url="", environment=environment)
 
 
+def start_watcher(services: Services, settings: Mapping[str, object]) -> Running:
+    """Start the process that watches the rules on chain; without it every order asks them anew."""
+    environment = child_environment(**settings)
+    return services.start(
+        "watcher", [sys.executable, "-m", "oracle.compliance_watcher"], url="", environment=environment
+    )
+
+
 def start_oracle(services: Services, settings: Mapping[str, object]) -> None:
     """Start the two publishers of returns: the second signs what it makes of its own data too."""
     environment = child_environment(**settings)

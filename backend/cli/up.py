@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 
-from backend.cli.local import deploy, start_api, start_chain, start_oracle, start_relay
+from backend.cli.local import deploy, start_api, start_chain, start_oracle, start_relay, start_watcher
 from backend.cli.services import Services, exclusive, refuse_taken
 from backend.cli.session import remember
 from backend.kernel.clock import close_of
@@ -50,6 +50,7 @@ def start(port: int, rpc_port: int, admin: str) -> Iterator[str]:
             remember(state_dir, settings)
             start_api(services, port, settings)
             start_relay(services, settings)
+            start_watcher(services, settings)
             start_oracle(services, settings)
         except BaseException:
             services.stop_all()

@@ -1,6 +1,5 @@
 """The groups of verbs that work on a deployment; each does one thing and can answer in JSON."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -8,26 +7,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from backend.cli.app import Json, app, choose, run, show
+from backend.cli.arguments import Address, wallet
+from backend.cli.compliance.verbs import compliance
 from backend.cli.gov.verbs import agent_promote, gov
 from backend.cli.zk.verbs import zk
 from backend.kernel.errors import Invalid
-
-OPERATOR = "operator:cli"
-
-
-def wallet(address: str) -> str:
-    """Return an address that is one."""
-    if re.fullmatch(r"0x[0-9a-fA-F]{40}", address) is None:
-        raise typer.BadParameter(f"{address!r} is no wallet: 0x and 40 hex digits")
-    return address
-
-
-def model_hash(sha256: str) -> str:
-    """Return a model's hash, or nothing for a person."""
-    if sha256 and re.fullmatch(r"[0-9a-f]{64}", sha256) is None:
-        raise typer.BadParameter(f"{sha256!r} is no sha256: 64 hex digits")
-    return sha256
-
 
 Account = Annotated[str, typer.Argument(help="me, or for a regulator a pseudonym or a wallet.")]
 Api = Annotated[str, typer.Option(help="The platform's address; else the one that runs here.")]
@@ -36,7 +20,6 @@ Contract = Annotated[str, typer.Option(help="The AuditAnchor that you trust.")]
 ChainId = Annotated[int, typer.Option(help="Its chain id.")]
 Rpcs = Annotated[list[str] | None, typer.Option(help="A JSON-RPC URL; several are compared.")]
 WalletKey = Annotated[Path, typer.Option("--wallet", help="A file with the wallet's key that signs in.")]
-Address = Annotated[str, typer.Argument(help="A wallet, 0x and 40 hex digits.", callback=wallet)]
 
 
 def group(name: str, text: str) -> typer.Typer:
@@ -51,7 +34,7 @@ audit = group("audit", "Check what the platform discloses; nothing that it says 
 agent = group("agent", "Train agents and look at models.")
 risk = group("risk", "Look at an account's risk.")
 app.add_typer(zk)
-compliance = group("compliance", "Ask the on-chain rules; issue credentials.")
+app.add_typer(compliance)
 app.add_typer(gov)
 agent.command("promote")(agent_promote)
 keys = group("keys", "The platform's keys: addresses only, never secrets.")
@@ -254,44 +237,6 @@ def risk_var(
     else:
         typer.echo(told(answer), err=answer["value"] is None)
     raise typer.Exit(1 if answer["value"] is None else 0)
-
-
-@compliance.command("check")
-def compliance_check(
-    subject: Address,
-    instrument: Annotated[str, typer.Option(help="A ticker.")] = "AAPL",
-    notional: Annotated[str, typer.Option(help="USD.")] = "100",
-    model: Annotated[str, typer.Option(help="The sha256 of a model; empty for a person.", callback=model_hash)] = "",
-) -> None:
-    """Ask the policy engine whether an order would pass; exit 1 when it is refused."""
-    from dataclasses import asdict
-
-    from backend.cli.session import with_platform
-    from backend.kernel.canonical import parse_decimal
-    from backend.ports.policy import OrderCheck
-
-    order = OrderCheck(subject.lower(), instrument, parse_decimal(notional), model or None)
-    verdict = with_platform(lambda platform: platform.outside.policy.check(order))
-    show(asdict(verdict))
-    raise typer.Exit(0 if verdict.allowed else 1)
-
-
-@compliance.command("issue")
-def compliance_issue(
-    address: Address, kind: Annotated[str, typer.Option("--type", help="The credential.")] = "common.kyc"
-) -> None:
-    """Give a wallet a credential on chain."""
-    from dataclasses import asdict
-
-    from backend.cli.session import with_platform
-    from backend.compliance.service import CredentialService
-
-    async def work(platform: Any) -> dict[str, Any]:
-        service = platform.service(CredentialService)
-        async with platform.database.transaction() as session:
-            return asdict(await service.issue(session, address, kind, None, actor=OPERATOR))
-
-    show(with_platform(work))
 
 
 @keys.command("list")

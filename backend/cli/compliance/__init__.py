@@ -1,0 +1,1 @@
+"""`refi compliance`: the rules on chain, asked and looked after."""

@@ -1,0 +1,55 @@
+"""Credentials from the command line, as an operator."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from backend.cli.session import with_platform
+from backend.compliance.service import CredentialService
+from backend.compliance.types import CredentialType
+from backend.kernel.errors import Invalid
+
+OPERATOR = "operator:cli"
+
+
+def issue(address: str, kind: str, expires: str) -> dict[str, Any]:
+    """Give a wallet a credential, for ever or until a moment."""
+    credential, until = _kind(kind), _moment(expires)
+
+    async def work(platform: Any) -> dict[str, Any]:
+        service: CredentialService = platform.service(CredentialService)
+        async with platform.database.transaction() as session:
+            return asdict(await service.issue(session, address, credential, until, actor=OPERATOR))
+
+    return with_platform(work)
+
+
+def revoke(address: str, kind: str) -> dict[str, Any]:
+    """Take a credential from a wallet."""
+    credential = _kind(kind)
+
+    async def work(platform: Any) -> dict[str, Any]:
+        service: CredentialService = platform.service(CredentialService)
+        async with platform.database.transaction() as session:
+            return asdict(await service.revoke(session, address, credential, actor=OPERATOR))
+
+    return with_platform(work)
+
+
+def _kind(name: str) -> CredentialType:
+    try:
+        return CredentialType(name)
+    except ValueError as unknown:
+        raise Invalid(f"{name!r} is no credential: one of {', '.join(CredentialType)}") from unknown
+
+
+def _moment(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as malformed:
+        raise Invalid(f"{text!r} is no time: write it as 2017-06-01T21:00:00Z") from malformed
+    if moment.tzinfo is None:
+        raise Invalid(f"{text!r} names no time zone: write it as 2017-06-01T21:00:00Z")
+    return moment
