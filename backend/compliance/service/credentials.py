@@ -105,6 +105,13 @@ class CredentialService:
             return await self.identity_of(wallet)
         return ccid
 
+    async def join(self, address: str, ccid: bytes) -> bytes:
+        """Give a wallet an identity that holds credentials already; return the one that it has, perhaps another."""
+        known = await self.identify(address, ccid)
+        if known == ccid and self._placed is not None:
+            await self._placed(address.lower())
+        return known
+
     async def unidentify(self, address: str, ccid: bytes) -> None:
         """Take an identity from a wallet; one that it does not have is none to take."""
         try:

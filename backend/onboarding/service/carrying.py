@@ -196,7 +196,7 @@ class OnboardingJob:
                 await self._credentials.unidentify(member.address, ccid)
             elif member.state == MemberState.ACCEPTED and row.standing != Standing.DUE:
                 # A wallet that is somebody else already cannot be this organisation's.
-                leaves = await self._credentials.identify(member.address, ccid) != ccid
+                leaves = await self._credentials.join(member.address, ccid) != ccid
             else:
                 continue
             await self._settle(row.id, member.address, leaves=leaves)

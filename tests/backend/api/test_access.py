@@ -34,6 +34,7 @@ ACCESS: Mapping[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/market/clock/advance"): OPERATOR | ADMIN,
     ("POST", "/compliance/credentials"): OPERATOR,
     ("DELETE", "/compliance/credentials"): OPERATOR,
+    ("GET", "/compliance/me"): ANY_ACCOUNT,
     ("POST", "/onboarding"): ANY_ACCOUNT,
     ("GET", "/onboarding/me"): ANY_ACCOUNT,
     ("DELETE", "/onboarding/me"): ANY_ACCOUNT,

@@ -4,7 +4,7 @@ import base64
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from backend.kit.models import Job
 from backend.kit.queue import JobContext, add_job
 from backend.pipeline.events import COMMON, EVENTS, page
 from backend.ports.broker import Unknown
+from backend.ports.identity_provider import Finding, ProviderEvent
 from backend.proofs.tasks import attest
 from tests.backend.accounts.site import sign, wallet
 from tests.backend.api.test_access import routes, url_of
@@ -186,6 +187,49 @@ async def placed(floor: Floor) -> None:
     (await place("buy", "1")(floor)).raise_for_status()
 
 
+async def a_case(floor: Floor) -> None:
+    (await asks("trader", "POST", "/onboarding", json=PERSON)(floor)).raise_for_status()
+    await floor.whole.onboarding.run_once()
+
+
+async def a_pending_case(floor: Floor) -> None:
+    floor.whole.identity_provider.finding = Finding.PENDING
+    await a_case(floor)
+    key = floor.whole.identity_provider.started[0].key
+    told = ProviderEvent("event-1", f"ref-{key}", Finding.FAILED, floor.whole.clock.wall())
+    floor.whole.identity_provider.events = {
+        b"signed": told,
+        b"of nobody": replace(told, event_id="event-2", reference="ref-0"),
+    }
+
+
+async def an_organisation(floor: Floor) -> None:
+    (await asks("trader", "POST", "/onboarding", json=COMPANY)(floor)).raise_for_status()
+    await floor.whole.onboarding.run_once()
+    (await decide("approve")(floor)).raise_for_status()
+    await floor.whole.onboarding.run_once()
+
+
+async def an_invitation(floor: Floor) -> None:
+    await an_organisation(floor)
+    (await INVITE(floor)).raise_for_status()
+
+
+async def a_member(floor: Floor) -> None:
+    await an_invitation(floor)
+    (await ACCEPT(floor)).raise_for_status()
+
+
+def decide(verdict: str, role: str = "operator") -> Do:
+    return asks(role, "POST", "/onboarding/1/decision", json={"verdict": verdict, "reason": "documents_verified"})
+
+
+PERSON = {"kind": "person", "name": "Wilhelmina Quarterbridge", "birth_date": "1980-05-17", "country": "NL"}
+NOT_BORN = {"birth_date": None}
+COMPANY = {"kind": "organisation", "name": "Quarterbridge Holding", "country": "NL"}
+INVITE = asks("trader", "POST", "/onboarding/members", json={"address": "{regulator}"})
+ACCEPT = asks("regulator", "POST", "/onboarding/members/accept", json={"case_id": 1})
+REMOVE = asks("trader", "DELETE", "/onboarding/members/{regulator}")
 CREDENTIAL = {"address": "{trader}", "type": "common.kyc"}
 REVIEW = {"address": "{trader}", "note": "fine"}
 LIMIT = {"address": "{trader}", "var_limit": "5"}
@@ -264,6 +308,56 @@ CASES: Mapping[tuple[str, str], tuple[Case, ...]] = {
             200,
             ("system credential.revoked",),
         ),
+    ),
+    ("POST", "/onboarding"): (
+        Case("a person", asks("trader", "POST", "/onboarding", json=PERSON), 201, ("trader onboarding.started",)),
+        Case("again", asks("trader", "POST", "/onboarding", json=PERSON), 409),
+        Case("a person without a birth date", asks("trader", "POST", "/onboarding", json=PERSON | NOT_BORN), 422),
+        Case("nobody", asks("stranger", "POST", "/onboarding", json=PERSON), 401),
+    ),
+    ("DELETE", "/onboarding/me"): (
+        Case("a case", asks("trader", "DELETE", "/onboarding/me"), 200, ("trader onboarding.withdrawn",), a_case),
+        Case("again", asks("trader", "DELETE", "/onboarding/me"), 404),
+    ),
+    ("POST", "/onboarding/webhook"): (
+        Case(
+            "a finding",
+            asks("stranger", "POST", "/onboarding/webhook", content=b"signed"),
+            200,
+            ("trader onboarding.needs_review",),
+            a_pending_case,
+        ),
+        Case("again", asks("stranger", "POST", "/onboarding/webhook", content=b"signed"), 200),
+        Case("a review of nobody's", asks("stranger", "POST", "/onboarding/webhook", content=b"of nobody"), 404),
+        Case("what is too long", asks("stranger", "POST", "/onboarding/webhook", content=b"x" * 16_385), 413),
+    ),
+    ("POST", "/onboarding/{case_id}/disclosure"): (
+        Case(
+            "a case",
+            asks("operator", "POST", "/onboarding/1/disclosure"),
+            200,
+            ("system onboarding.disclosed",),
+            a_case,
+        ),
+        Case("no case", asks("operator", "POST", "/onboarding/2/disclosure"), 404),
+        Case("by a trader", asks("trader", "POST", "/onboarding/1/disclosure"), 403),
+    ),
+    ("POST", "/onboarding/{case_id}/decision"): (
+        Case("a case", decide("approve"), 200, ("trader onboarding.approved",), a_case),
+        Case("again", decide("approve"), 409),
+        Case("by a trader", decide("approve", "trader"), 403),
+    ),
+    ("POST", "/onboarding/members"): (
+        Case("a wallet", INVITE, 201, ("trader onboarding.member_invited",), an_organisation),
+        Case("again", INVITE, 409),
+    ),
+    ("POST", "/onboarding/members/accept"): (
+        Case("an invitation", ACCEPT, 200, ("trader onboarding.member_accepted",), an_invitation),
+        Case("again", ACCEPT, 409),
+    ),
+    ("DELETE", "/onboarding/members/{address}"): (
+        Case("a wallet", REMOVE, 204, ("trader onboarding.member_leaving",), a_member),
+        Case("a wallet of none", asks("trader", "DELETE", "/onboarding/members/{admin}"), 404),
     ),
     ("POST", "/orders"): (
         Case("a fill", place("buy", "1"), 201, ("trader order.filled",)),

@@ -31,9 +31,13 @@ from backend.kit.db import Database
 from backend.kit.limits import MemoryLimiter
 from backend.kit.queue import EmbeddedJobs, Jobs
 from backend.market.service import MarketService
+from backend.onboarding.service import Onboarding, OnboardingJob, Organisations
+from backend.onboarding.service.ledger import CaseLedger
+from backend.onboarding.types import Terms
 from backend.pipeline.parts import TradeParts
 from backend.pipeline.service import OrderService
 from backend.pipeline.stages import Stages
+from backend.ports.identity_provider import Finding
 from backend.ports.journal import Journal
 from backend.proofs.engine.kept import Closing
 from backend.proofs.engine.returns import returns_id
@@ -46,6 +50,7 @@ from tests.backend.accounts.site import Site, local_settings, wallet
 from tests.backend.artifacts.stores import FakeStore
 from tests.backend.governance.dao import FakeVotes
 from tests.backend.governance.test_service import Registry, SomeKeeper
+from tests.backend.onboarding.desk import KEYS, FakeProvider, FakeScreening
 from tests.backend.pipeline.rooms import FIRST_DAY, LIMITS, MARKET_DATA, FakePolicy, MoodyBroker
 from tests.fakes import FakeChain, FakeClock, FakeSigner
 
@@ -97,6 +102,7 @@ class Whole:
         self.chain = chain = FakeChain(self.signer)
         self.chain.register_log(ORIGIN, self.signer.log_public_key())
         chain.answer("IdentityRegistry", "getIdentity", lambda _account: CCID)
+        chain.answer("IdentityRegistry", "removeIdentity", lambda *_: None)
         for function in ("registerCredential", "renewCredential", "removeCredential"):
             chain.answer("CredentialRegistry", function, lambda *_: None)
         Oracle(chain)
@@ -118,6 +124,7 @@ class Whole:
             self.broker, self.compliance, self.risk, self.decisions, journal, Decimal(100_000)
         )
         self.jobs = EmbeddedJobs(database, {})
+        self.identity_provider = FakeProvider(finding=Finding.REFERRED)
         self.site = Site(database, self.settings, clock, services=self._services())
 
     def _services(self) -> dict[type, object]:
@@ -170,7 +177,12 @@ class Whole:
         exports = AccountExports(*read, accounts, origin=ORIGIN, public_key=public_key)
         packs = PackBuilder(*read, parts, origin=ORIGIN, public_key=public_key)
         erasures = ErasureService(database, journal, clock, retention=RETENTION, forget=[forget])
+        terms = Terms(timedelta(days=365), timedelta(days=30), four_eyes=False)
+        ledger, credentials = CaseLedger(journal, clock, self.jobs, terms), CredentialService(chain, journal)
+        limiter, provider = MemoryLimiter(), self.identity_provider
+        self.onboarding = OnboardingJob(database, ledger, provider, FakeScreening(), credentials, KEYS, clock, terms)
         made: Sequence[object] = (
+            Onboarding(ledger, provider, KEYS, journal, clock, limiter, terms), Organisations(ledger), self.onboarding,
             accounts, self.market, self.decisions, self.compliance, self.risk, self.switch, self.execution,
             reconciliations, self.artifacts, governed, closing, attestations, self.anchoring, self.reader, exports,
             packs, erasures, ReturnsService(chain, MARKET_DATA, self.artifacts, journal, clock, window=90),
@@ -179,7 +191,7 @@ class Whole:
             **{type(service): service for service in made},
             ProposalService: ProposalService(chain, ContractBook(self.folder), FakeVotes(), journal),
             OrderService: OrderService(stages),
-            CredentialService: CredentialService(chain, journal),
+            CredentialService: credentials,
             Jobs: self.jobs,
             Journal: journal,
         }
