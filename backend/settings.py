@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     prover: Literal["groth16", "snarkjs"] = "groth16"
     jobs: Literal["embedded", "celery"] = "embedded"
     chain: Literal["rpc"] = "rpc"
+    screening: Literal["list_files"] = "list_files"
     identity_provider: Literal["reviewer", "webhook"] = "reviewer"
 
     # database and queue
@@ -106,6 +107,10 @@ class Settings(BaseSettings):
     policy_grace: timedelta = Field(default=timedelta(minutes=15), ge=timedelta(0))
     unapproved_models: Literal["refused", "paper"] = "refused"
     watch_interval: timedelta = Field(default=timedelta(seconds=0.5), gt=timedelta(0))
+
+    # screening: a score from which on an entry is a hit; how old a list may be before it warns
+    screening_threshold: int = Field(default=85, ge=50, le=100)
+    screening_max_age: timedelta = Field(default=timedelta(days=7), gt=timedelta(0))
 
     # audit
     checkpoint_interval: timedelta = timedelta(seconds=1)

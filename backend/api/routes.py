@@ -18,13 +18,15 @@ from backend.onboarding import endpoints as onboarding
 from backend.pipeline import endpoints as pipeline
 from backend.proofs import endpoints as proofs
 from backend.risk import endpoints as risk
+from backend.screening import endpoints as screening
 from backend.transparency import endpoints as transparency
 
 ROUTERS: tuple[APIRouter, ...] = (
     accounts.router,  # /auth/nonce /auth/login /auth/refresh /auth/logout /auth/me /accounts /accounts/{address}/roles
     market.router,  # /market/instruments /market/bars /market/clock /market/clock/advance
-    compliance.router,  # /compliance/credentials
-    onboarding.router,  # /onboarding[/me|/queue|/webhook|/members[/accept|/{address}]|/{case_id}[/disclosure|/decision]]
+    compliance.router,  # /compliance/credentials /compliance/me
+    screening.router,  # /compliance/screening/lists /compliance/screening/hits[/{hit_id}/resolve]
+    onboarding.router,  # /onboarding[/me|/queue|/webhook|/members[..]|/{case_id}[/disclosure|/decision]]
     pipeline.router,  # /orders /orders/batch /orders/{order_id} /positions /risk/me /risk/{address}
     execution.router,  # /reconciliations /reconciliations/{day}
     execution.fees,  # /fees/me

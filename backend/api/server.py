@@ -17,6 +17,7 @@ from backend.kit.logging import configure_logging
 from backend.migrations import upgrade
 from backend.onboarding.service import OnboardingJob
 from backend.proofs.service import AttestingJob, ClosingJob
+from backend.screening.service import ScreeningSweep
 from backend.settings import Settings
 from backend.transparency.service import LogBundles
 
@@ -38,6 +39,7 @@ def application(settings: Settings) -> FastAPI:
     closing: ClosingJob = platform.service(ClosingJob)
     rebates: Rebates = platform.service(Rebates)
     onboarding: OnboardingJob = platform.service(OnboardingJob)
+    sweep: ScreeningSweep = platform.service(ScreeningSweep)
     attesting: AttestingJob = platform.service(AttestingJob)
 
     async def sequence() -> None:
@@ -71,6 +73,7 @@ def application(settings: Settings) -> FastAPI:
             "epochs": closing.run,
             "onboarding": onboarding.run,
             "rebates": rebates.run,
+            "screening": sweep.run_forever,
             **({"attestations": attesting.run} if settings.attest == "closed" else {}),
             "governance": follow_the_dao,
             "var policy": partial(_insist_on_the_var_policy, platform),

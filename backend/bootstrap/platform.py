@@ -17,8 +17,9 @@ from backend.audit.service import AuditJournal, LogReader, Sequencer
 from backend.audit.service.erasure import ErasureService
 from backend.bootstrap.adapters import Outside, make_governance, make_jobs, make_l1, make_outside
 from backend.bootstrap.deployment import CIRCUIT, WINDOW, constraints, var_limits, var_policy_id
-from backend.bootstrap.identities import NoLists, identities
-from backend.compliance.service import CapService, ComplianceGate, RulesWatcher, SettlementService
+from backend.bootstrap.rules import rule_services
+from backend.bootstrap.screening import people
+from backend.compliance.service import CapService, ComplianceGate
 from backend.compliance.types import GateTerms
 from backend.decisions.service import DecisionService, ModelStore
 from backend.execution.service import ExecutionService, Rebates, ReconciliationService
@@ -51,6 +52,7 @@ from backend.proofs.service import (
 from backend.proofs.tasks import handlers as proof_handlers
 from backend.risk.service import KillSwitch, RiskGate
 from backend.risk.types import RiskLimits
+from backend.screening.service import ScreeningSweep
 from backend.settings import Settings
 from backend.transparency.service import AccountExports, LogBundles, PackBuilder, forget
 
@@ -178,8 +180,7 @@ def build(settings: Settings) -> Platform:
     compliance = ComplianceGate(outside.policy, governance, market.price, clock, gate_terms(settings, broker))
     switch = KillSwitch(market, journal)
     limits = risk_limits(settings)
-    caps = CapService(chain)
-    risk = RiskGate(market, market_data, journal, switch, limits, caps.record_review)
+    risk = RiskGate(market, market_data, journal, switch, limits, CapService(chain).record_review)
     execution = ExecutionService(broker, compliance, risk, decisions, journal, settings.initial_cash_usd)
     stages = Stages(decisions, compliance, risk, execution, journal, len(market_data.universe()))
 
@@ -223,20 +224,19 @@ def build(settings: Settings) -> Platform:
 
     handlers: dict[str, Handler] = dict(proof_handlers(attestations))
     jobs = make_jobs(settings, database, handlers)
-    onboarding = identities(settings, outside, database, journal, jobs, handlers, NoLists())
+    screening, onboarding = people(settings, outside, database, journal, jobs, handlers)
     services: dict[type, object] = {
         type(service): service
         for service in (
             settings, database, accounts, market, decisions, compliance, risk, switch, execution, reconciliations,
             rebates, artifacts, models, proposals, epochs, closing, returns, countersigning, attestations, anchoring,
-            reader, *onboarding.services(), *disclosures,
+            reader, *screening.services(), *onboarding.services(), *disclosures,
         )
     }  # fmt: skip
     services |= {
         AttestingJob: AttestingJob(database, chain, reader, anchoring, clock, jobs, policy_id=attestations.policy_id),
         OrderService: OrderService(stages),
-        RulesWatcher: RulesWatcher(database, chain, journal, clock),
-        SettlementService: SettlementService(database, chain, journal),
+        **rule_services(database, chain, journal, clock),
         Journal: journal,
         Jobs: jobs,
         JobBoard: JobBoard(),
@@ -283,7 +283,8 @@ async def worker_runtime(settings: Settings) -> AsyncIterator[WorkerRuntime]:
         rebates: Rebates = platform.service(Rebates)
         onboarding: OnboardingJob = platform.service(OnboardingJob)
         chores: list[Chore] = [
-            closing.run_once, onboarding.run_once, rebates.run_once, bundles.try_build,
+            closing.run_once, onboarding.run_once, platform.service(ScreeningSweep).enqueue_due, rebates.run_once,
+            bundles.try_build,
             partial(artifacts.retry_pending, platform.database),
         ]  # fmt: skip
         if settings.attest == "closed":

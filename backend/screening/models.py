@@ -43,7 +43,9 @@ class ScreeningHitRow(Base):
 
     __tablename__ = "screening_hits"
     __table_args__ = (
-        UniqueConstraint("reference", "subject_sha256", "list_name", "entry_id", "content_sha256"),
+        UniqueConstraint(
+            "reference", "subject_sha256", "list_name", "entry_id", "content_sha256", name="uq_screening_hits_pair"
+        ),
     )  # fmt: skip
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)

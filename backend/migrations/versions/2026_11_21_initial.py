@@ -143,6 +143,58 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_compliance_receipts_sha256"), ["sha256"], unique=False)
 
     op.create_table(
+        "screening_lists",
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("format", sa.String(length=24), nullable=False),
+        sa.Column("version", sa.String(length=64), nullable=False),
+        sa.Column("entries", sa.Integer(), nullable=False),
+        sa.Column("loaded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_screening_lists")),
+    )
+    op.create_table(
+        "screening_records",
+        sa.Column("reference", sa.String(length=64), nullable=False),
+        sa.Column("subject_sha256", sa.String(length=64), nullable=False),
+        sa.Column("outcome", sa.String(length=8), nullable=False),
+        sa.Column("lists_key", sa.String(length=64), nullable=False),
+        sa.Column("wallets", sa.JSON(), nullable=False),
+        sa.Column("screened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("reference", name=op.f("pk_screening_records")),
+    )
+    with op.batch_alter_table("screening_records", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_screening_records_lists_key"), ["lists_key"], unique=False)
+        batch_op.create_index(batch_op.f("ix_screening_records_outcome"), ["outcome"], unique=False)
+
+    op.create_table(
+        "screening_hits",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("reference", sa.String(length=64), nullable=False),
+        sa.Column("subject_sha256", sa.String(length=64), nullable=False),
+        sa.Column("list_name", sa.String(length=40), nullable=False),
+        sa.Column("list_version", sa.String(length=64), nullable=False),
+        sa.Column("entry_id", sa.String(length=200), nullable=False),
+        sa.Column("content_sha256", sa.String(length=64), nullable=False),
+        sa.Column("matched_name", sa.Text(), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("score", sa.Integer(), nullable=False),
+        sa.Column("reasons", sa.JSON(), nullable=False),
+        sa.Column("wallet", sa.Boolean(), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("decided_by", sa.String(length=64), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_screening_hits")),
+        sa.UniqueConstraint(
+            "reference", "subject_sha256", "list_name", "entry_id", "content_sha256",
+            name=op.f("uq_screening_hits_pair"),
+        ),
+    )  # fmt: skip
+    with op.batch_alter_table("screening_hits", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_screening_hits_reference"), ["reference"], unique=False)
+        batch_op.create_index(batch_op.f("ix_screening_hits_state"), ["state"], unique=False)
+
+    op.create_table(
         "onboarding_cases",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("account_id", sa.BigInteger(), nullable=False),
@@ -642,6 +694,17 @@ def downgrade() -> None:
     op.drop_table("onboarding_provider_events")
     op.drop_table("onboarding_members")
     op.drop_table("onboarding_cases")
+    with op.batch_alter_table("screening_hits", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_screening_hits_state"))
+        batch_op.drop_index(batch_op.f("ix_screening_hits_reference"))
+
+    op.drop_table("screening_hits")
+    with op.batch_alter_table("screening_records", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_screening_records_outcome"))
+        batch_op.drop_index(batch_op.f("ix_screening_records_lists_key"))
+
+    op.drop_table("screening_records")
+    op.drop_table("screening_lists")
     op.drop_table("compliance_rules")
     op.drop_table("traded_volumes")
     op.drop_table("business_clock")

@@ -1,21 +1,29 @@
 """Everybody again: whoever was not screened against the lists in force is, page by page."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.kernel.errors import Unavailable
+from backend.kernel.errors import RefiError, Unavailable
 from backend.kit.db import Database
 from backend.kit.queue import add_job
+from backend.ports.clock import Clock
 from backend.ports.screening import Outcome, ScreeningSubject, SubjectKind
 from backend.screening import repository
 from backend.screening.service.lists import SWEEP_JOB, ScreeningLists
 from backend.screening.service.screening import ScreeningService
 from backend.screening.types import KnownSubject, Subjects
 
+log = structlog.get_logger(__name__)
+
 PAGE = 200
+EVERY = timedelta(seconds=5)
+AGAIN = timedelta(minutes=10)
 Progress = Callable[[float], Awaitable[None]]
 Cancelled = Callable[[], Awaitable[bool]]
 
@@ -40,26 +48,43 @@ class ScreeningSweep:
     """Screens whoever is not screened against the lists in force; what a stop interrupts goes on where it was."""
 
     def __init__(
-        self, database: Database, lists: ScreeningLists, screening: ScreeningService, subjects: Sequence[Subjects]
+        self,
+        database: Database,
+        lists: ScreeningLists,
+        screening: ScreeningService,
+        subjects: Sequence[Subjects],
+        clock: Clock,
     ) -> None:
         self._database = database
+        self._clock = clock
         self._lists = lists
         self._screening = screening
         self._subjects = list(subjects)
 
     async def enqueue_due(self) -> str:
         """Queue a sweep where somebody is not screened yet; return the job, or nothing where nobody waits."""
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             try:
                 key = await self._lists.key(session)
             except Unavailable:
                 return ""
-            for subjects in self._subjects:
-                waiting = await subjects.unscreened(session, key, "", 1)
-                if waiting:
-                    named = sha256(f"{key}{waiting[0].reference}".encode()).hexdigest()
-                    return await add_job(session, SWEEP_JOB, {}, f"{SWEEP_JOB}:{named}", None)
-        return ""
+            waiting = [known for subjects in self._subjects for known in await subjects.unscreened(session, key, "", 1)]
+        if not waiting:
+            return ""
+        # One a while: a sweep that failed or was cancelled is not queued again at once.
+        bucket = int(self._clock.wall().timestamp() // AGAIN.total_seconds())
+        named = sha256(f"{key}:{waiting[0].reference}:{bucket}".encode()).hexdigest()
+        async with self._database.transaction() as session:
+            return await add_job(session, SWEEP_JOB, {}, f"{SWEEP_JOB}:{named}", None)
+
+    async def run_forever(self, every: timedelta = EVERY) -> None:
+        """Look for whoever is not screened yet, again and again, until cancelled."""
+        while True:
+            try:
+                await self.enqueue_due()
+            except RefiError as fault:
+                log.warning("screening.not_enqueued", reason=fault.code)
+            await asyncio.sleep(every.total_seconds())
 
     async def run(self, progress: Progress, cancelled: Cancelled) -> dict[str, Any]:
         """Screen everybody who is due; say how many, and what was found."""
