@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     # ports
     market_data: Literal["replay"] = "replay"
     broker: Literal["paper"] = "paper"
-    policy: Literal["engine"] = "engine"
+    policy: Literal["engine", "ace"] = "engine"
     signer: Literal["keystore"] = "keystore"
     content_store: Literal["directory", "kubo"] = "directory"
     prover: Literal["groth16", "snarkjs"] = "groth16"
@@ -103,6 +103,10 @@ class Settings(BaseSettings):
 
     # compliance
     policy_engine: str = Field(default="", pattern=r"^(0x[0-9a-fA-F]{40})?$")
+    ace_url: str = "https://ace.api.chain.link/v1/evaluation"
+    ace_api_key: SecretStr = SecretStr("")
+    ace_chain_selector: str = Field(default="", pattern=r"^[0-9]{0,20}$")
+    ace_patience: timedelta = Field(default=timedelta(seconds=5), gt=timedelta(0))
     policy_cache_lifetime: timedelta = Field(default=timedelta(seconds=5), ge=timedelta(0))
     policy_grace: timedelta = Field(default=timedelta(minutes=15), ge=timedelta(0))
     unapproved_models: Literal["refused", "paper"] = "refused"

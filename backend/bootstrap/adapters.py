@@ -1,7 +1,7 @@
 """The adapter of every port: one match a setting, the import inside its case."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import assert_never
 
@@ -151,6 +151,19 @@ def make_policy(settings: Settings, chain: Chain, signer: Signer) -> Policy:
             from backend.adapters.policy.engine import EnginePolicy
 
             return EnginePolicy(chain, signer.address(KeyRole.ANCHORER), settings.policy_engine)
+        case "ace":
+            from backend.adapters.policy.ace_platform import AcePlatform, AcePlatformPolicy
+            from backend.adapters.policy.engine import EnginePolicy
+
+            if not (settings.ace_chain_selector and settings.ace_api_key.get_secret_value()):
+                raise Invalid("REFI_POLICY=ace needs REFI_ACE_API_KEY and REFI_ACE_CHAIN_SELECTOR")
+            relay = signer.address(KeyRole.ANCHORER)
+            return AcePlatformPolicy(
+                EnginePolicy(chain, relay, settings.policy_engine),
+                AcePlatform(settings.ace_url, settings.ace_api_key.get_secret_value()),
+                chain, relay, settings.ace_chain_selector, lambda: datetime.now(UTC).date(),
+                patience=settings.ace_patience,
+            )  # fmt: skip
         case _:
             assert_never(settings.policy)
 

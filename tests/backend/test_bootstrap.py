@@ -14,6 +14,7 @@ import pytest
 
 from backend.accounts.models import Account
 from backend.accounts.service import Accounts
+from backend.adapters.policy.ace_platform import AcePlatformPolicy
 from backend.anchoring.service import AnchorService
 from backend.audit.service import LogReader
 from backend.bootstrap import (
@@ -202,3 +203,14 @@ async def test_the_worker_has_closed_epochs_attested_unless_told_otherwise(
     await asyncio.to_thread(upgrade, settings.database)
     async with worker_runtime(settings) as runtime:
         assert any(isinstance(getattr(chore, "__self__", None), AttestingJob) for chore in runtime.chores) is served
+
+
+async def test_an_ace_platform_is_asked_only_with_its_key_and_chain(tmp_path: Path) -> None:
+    given = {"policy": "ace", "ace_api_key": "platform-key", "ace_chain_selector": "5224473277236331295"}
+    for missing in ("ace_api_key", "ace_chain_selector"):
+        with pytest.raises(Invalid, match="REFI_ACE_API_KEY and REFI_ACE_CHAIN_SELECTOR"):
+            build(settings_in(tmp_path, **given | {missing: ""}))
+    platform = build(settings_in(tmp_path, **given))
+    assert isinstance(platform.outside.policy, AcePlatformPolicy)
+    assert "platform-key" not in repr(platform.settings)
+    await platform.close()
