@@ -46,6 +46,7 @@ ACCESS: Mapping[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/onboarding/{case_id}"): OPERATOR,
     ("POST", "/onboarding/{case_id}/disclosure"): OPERATOR,
     ("POST", "/onboarding/{case_id}/decision"): OPERATOR,
+    ("POST", "/compliance/check"): ANY_ACCOUNT,
     ("POST", "/orders"): ANY_ACCOUNT,
     ("POST", "/orders/batch"): ANY_ACCOUNT,
     ("GET", "/orders"): ANY_ACCOUNT,

@@ -359,6 +359,11 @@ CASES: Mapping[tuple[str, str], tuple[Case, ...]] = {
         Case("a wallet", REMOVE, 204, ("trader onboarding.member_leaving",), a_member),
         Case("a wallet of none", asks("trader", "DELETE", "/onboarding/members/{admin}"), 404),
     ),
+    ("POST", "/compliance/check"): (
+        Case("an order", asks("trader", "POST", "/compliance/check", json=order("buy", "1")), 200),
+        Case("no such instrument", asks("trader", "POST", "/compliance/check", json=order("buy", "1", "NOPE")), 404),
+        Case("nobody", asks("stranger", "POST", "/compliance/check", json=order("buy", "1")), 401),
+    ),
     ("POST", "/orders"): (
         Case("a fill", place("buy", "1"), 201, ("trader order.filled",)),
         Case("the same key", place("buy", "1"), 201),

@@ -257,3 +257,40 @@ async def test_the_market_shows_instruments_bars_and_its_clock(floor: Floor) -> 
     moved = (await floor.operator.post(f"{API}/market/clock/advance")).json()
     assert moved["day"] == "2016-06-02"
     assert (await floor.nobody.get(f"{API}/market/clock")).json() == moved
+
+
+async def test_a_check_says_what_the_rules_would_and_places_nothing(floor: Floor) -> None:
+    records = len(floor.house.journal.records)
+
+    async def check(body: dict[str, Any]) -> dict[str, Any]:
+        answer = await floor.trader.post(f"{API}/compliance/check", json=body)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    fine = await check(person("buy", "2"))
+    close = floor.house.close("AAPL")
+    assert close is not None
+    assert (fine["verdict"], fine["policy"], fine["block_number"]) == ("allowed", "", 7)
+    assert Decimal(fine["notional"]) == close * 2
+    floor.house.policy.refuses[TRADER.address.lower()] = ("SanctionsPolicy", "account is sanctioned")
+    refused = await check(person("buy", "2"))
+    assert (refused["verdict"], refused["policy"]) == ("refused", "SanctionsPolicy")
+    assert refused["reason"] == "account is sanctioned"
+    floor.house.policy.down = True
+    silent = await check(person("buy", "2"))
+    assert (silent["verdict"], silent["policy"], silent["block_number"]) == ("refused", "policy_unavailable", None)
+    assert len(floor.house.journal.records) == records
+    assert not floor.house.broker.seen
+    assert (await floor.trader.get(f"{API}/orders")).json()["orders"] == []
+
+
+async def test_a_check_of_a_model_names_its_state_or_that_it_holds(floor: Floor, tmp_path: Path) -> None:
+    buys = add_model(floor.house.models, tmp_path / "buys", "buy_25")
+    holds = add_model(floor.house.models, tmp_path / "holds", "hold")
+    found = []
+    for model in (buys, holds):
+        body = {"decision": {"kind": "agent", "model": model, "instrument": "AAPL"}}
+        found.append((await floor.trader.post(f"{API}/compliance/check", json=body)).json())
+    assert [answer["verdict"] for answer in found] == ["refused", "hold"]
+    assert found[0]["policy"] == "model_not_in_production"
