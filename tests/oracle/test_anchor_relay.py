@@ -12,10 +12,10 @@ import pytest
 from backend.anchoring.service import AnchorService
 from backend.audit.service import AuditJournal, LogReader, Sequencer
 from backend.kernel.canonical import encode_bytes
-from backend.kernel.errors import Tampered
+from backend.kernel.errors import Tampered, Unavailable
 from backend.kit.db import Database
 from backend.ports.chain import Block
-from oracle.anchor_relay import relay
+from oracle.anchor_relay import relay, settle_after
 from oracle.loop import until_stopped
 from tests.fakes import FakeChain, FakeClock, FakeSigner
 
@@ -212,6 +212,51 @@ async def test_what_ends_it_is_raised_and_an_end_in_time_is_not_cut_short() -> N
     stop.set()
     await running
     assert done == [1]
+
+
+async def test_what_is_traded_is_settled_after_each_anchor_and_once_more_after_a_fault() -> None:
+    anchored, stop = asyncio.Event(), asyncio.Event()
+    calls: list[int] = []
+
+    async def settle() -> None:
+        calls.append(len(calls))
+        if len(calls) == 2:
+            raise Unavailable("the RPC does not answer")
+
+    settling = asyncio.create_task(settle_after(anchored, settle, stop, TICK))
+    await asyncio.sleep(0.01)
+    assert not calls
+    anchored.set()
+    await until(lambda: len(calls) == 1)
+    anchored.set()
+    await until(lambda: len(calls) == 3)
+    await asyncio.sleep(0.02)
+    assert len(calls) == 3
+    settling.cancel()
+
+
+async def test_a_settlement_that_never_answers_holds_no_anchor_up(setting: Setting) -> None:
+    anchored, stop = asyncio.Event(), asyncio.Event()
+    anchored.set()
+    settling = asyncio.create_task(settle_after(anchored, asyncio.Event().wait, stop))
+    running = asyncio.create_task(
+        relay(
+            setting.service,
+            stop,
+            interval=timedelta(minutes=10),
+            leaves=1,
+            poll=TICK,
+            follow=TICK,
+            anchored=anchored.set,
+        )
+    )
+    for size in (1, 2):
+        await setting.grow(1)
+        await until(lambda: setting.sizes()[-1:] == [size])  # noqa: B023
+    stop.set()
+    settling.cancel()
+    await asyncio.wait_for(running, 5)
+    assert anchored.is_set()
 
 
 HANGS = """
