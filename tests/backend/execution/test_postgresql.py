@@ -1,6 +1,7 @@
 """The order path on PostgreSQL, where transactions run beside each other."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,17 +12,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.accounts.types import Role
 from backend.audit.service import AuditJournal
+from backend.compliance.repository.rules import lock_rules
+from backend.compliance.repository.volumes import cumulative_of
 from backend.decisions.service import PersonIntent
 from backend.execution.service import ExecutionService
 from backend.kernel.clock import epoch_of
 from backend.kit.db import Database
 from backend.kit.pagination import Page, PageRequest
 from backend.pipeline.stages import Submission, run
+from backend.ports.policy import OrderCheck, Verdict
 from backend.proofs.service import EpochService
 from backend.risk.repository import lock_limits
 from backend.risk.service import KillSwitch, RiskGate
 from backend.risk.types import HaltScope
-from tests.backend.pipeline.rooms import INITIAL_CASH, LIMITS, MARKET_DATA, House
+from tests.backend.pipeline.rooms import INITIAL_CASH, LIMITS, MARKET_DATA, FakePolicy, House
 
 # Long enough for a transaction to reach the lock that it waits for.
 A_MOMENT = 0.3
@@ -154,3 +158,82 @@ async def test_reconciling_beside_orders_finds_no_difference_and_never_deadlocks
     async with house.database.reading() as session:
         summary = (await house.reconciliation.page(session, PageRequest())).items[0]
     assert (summary.accounts, summary.ours, summary.matched) == (3, 9, 9)
+
+
+class Meddled(FakePolicy):
+    """Lets something happen after each answer."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[None]] | None) -> None:
+        super().__init__()
+        self.meanwhile = meanwhile
+
+    async def check(self, order: OrderCheck) -> Verdict:
+        """Answer, then let it happen."""
+        verdict = await super().check(order)
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        return verdict
+
+
+async def test_a_change_of_the_rules_is_seen_before_a_trade_or_waits_for_it(
+    postgres_database: Database, tmp_path: Path
+) -> None:
+    async def change() -> None:
+        async with postgres_database.transaction() as session:
+            (await lock_rules(session)).version += 1
+
+    policy = Meddled(change)
+    house = House(postgres_database, tmp_path, policy=policy)
+    trader = await house.trader()
+    # Revoked between the verdict and the trade, by another transaction.
+    refused = await house.person(trader, "buy", "1")
+    assert refused.refused is not None
+    assert refused.refused.rule == "rules_changed"
+    assert not house.broker.seen
+    policy.meanwhile = None
+    # Once the order is on its way the change waits.
+    async with house.session() as session:
+        outcome = await run(Submission(session, trader, "k", PersonIntent("AAPL", "buy", Decimal(1))), house.stages)
+        assert outcome.state == "filled"
+        changed = asyncio.create_task(change())
+        await asyncio.sleep(A_MOMENT)
+        assert not changed.done()
+    await changed
+    assert (await house.person(trader, "buy", "1")).state == "filled"
+
+
+async def test_orders_beside_a_watcher_never_deadlock_and_count_every_volume(
+    postgres_database: Database, tmp_path: Path
+) -> None:
+    house = House(postgres_database, tmp_path)
+    traders = [await house.trader(number) for number in (1, 2, 3)]
+    done = asyncio.Event()
+
+    async def watch() -> int:
+        polls = 0
+        while not done.is_set():
+            async with house.session() as session:
+                row = await lock_rules(session)
+                row.seen_at = house.wall.wall()
+                row.version += polls % 5 == 0
+            polls += 1
+            await asyncio.sleep(0.005)
+        return polls
+
+    async def orders() -> list[str]:
+        found = []
+        for _ in range(4):
+            outcomes = await asyncio.gather(*(house.person(trader, "buy", "1") for trader in traders for _ in range(2)))
+            found += ["" if outcome.refused is None else outcome.refused.rule for outcome in outcomes]
+        done.set()
+        return found
+
+    async with asyncio.timeout(60):
+        rules, polls = await asyncio.gather(orders(), watch())
+    assert set(rules) <= {"", "rules_changed"}
+    assert polls > 1
+    async with house.session() as session:
+        volumes = [await cumulative_of(session, trader.account_id) for trader in traders]
+    close = house.close("AAPL")
+    assert close is not None
+    assert sum(volumes) == rules.count("") * close * 10**6

@@ -172,6 +172,7 @@ class House:
         initial_cash: Decimal = INITIAL_CASH,
         risk_data: MarketData = MARKET_DATA,
         broker: type[MoodyBroker] = MoodyBroker,
+        policy: FakePolicy | None = None,
         terms: GateTerms | None = None,
     ) -> None:
         self.database = database
@@ -179,7 +180,7 @@ class House:
         self.wall = FakeClock()
         self.chain = FakeChain()
         self.journal = FakeJournal()
-        self.policy = FakePolicy()
+        self.policy = policy or FakePolicy()
         self.governance = FakeGovernance()
         self.market = MarketService(MARKET_DATA, self.clock, self.chain, self.journal)
         self.models = ModelStore(models)
