@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from backend.api.errors import install_error_handlers
+from backend.api.gauges import measure
 from backend.api.middleware import BodyLimit, Surroundings
 from backend.api.routes import BODY_LIMITS, ROUTERS
 from backend.kernel.errors import NotFound, RefiError
@@ -137,8 +138,9 @@ def _operations(checks: Mapping[str, Check], running: Mapping[str, asyncio.Task[
         return JSONResponse({"ready": all(parts.values()), "parts": parts}, status_code=status)
 
     @router.get("/metrics")
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
         """Return the figures for Prometheus."""
+        await measure(request.app.state.services)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return router

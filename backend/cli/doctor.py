@@ -62,6 +62,24 @@ def _program(name: str, purpose: str, remedy: str) -> Finding:
     return Finding(f"{name} ({purpose})", "optional", found or "missing", "" if found else remedy)
 
 
+def _watcher() -> Finding:
+    """Look at the watching of the rules of the deployment that runs here, where one does."""
+    from backend.cli.session import running_settings
+
+    settings = running_settings()
+    if settings is None:
+        return Finding("watching of the rules", "optional", "nothing runs here")
+    from backend.cli.compliance.status import told_watching, watching
+    from backend.kernel.errors import RefiError
+
+    try:
+        shown = watching()
+    except RefiError as fault:
+        return Finding("watching of the rules", "optional", "unknown", fault.detail)
+    remedy = "" if shown["fresh"] else "start `python -m oracle.compliance_watcher`"
+    return Finding("watching of the rules", "optional", told_watching(shown)[0], remedy)
+
+
 def examine() -> list[Finding]:
     """Return every finding, required ones first."""
     return [
@@ -72,5 +90,6 @@ def examine() -> list[Finding]:
         _file("Ape", APE, "run `make setup`"),
         _file("contract build", ROOT / ".refi" / "forge", "run `make build`"),
         _file("proving key", ROOT / ".refi" / "zk" / CIRCUIT / "counts.json", "run `make build`"),
+        _watcher(),
         _program("redis-server", "tests of the queue", "Debian: apt-get install redis-server"),
     ]

@@ -29,6 +29,11 @@ def remember(state_dir: Path, settings: dict[str, object]) -> None:
 
 def current_settings() -> Settings:
     """Return the settings of what runs here, else those of the environment."""
+    return running_settings() or Settings()
+
+
+def running_settings() -> Settings | None:
+    """Return the settings of what runs here, if something does."""
     base = Settings()
     for name in FOLDERS:
         folder = base.state_dir / name
@@ -36,7 +41,7 @@ def current_settings() -> Settings:
         if written.exists() and Services(folder).running():
             known: dict[str, Any] = json.loads(written.read_text())
             return Settings(**known)
-    return base
+    return None
 
 
 def without_secrets(value: object) -> object:

@@ -3,17 +3,23 @@
 import asyncio
 import secrets
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
+from backend.accounts.types import Caller, Role
+from backend.adapters.policy.engine import EnginePolicy
 from backend.compliance.repository.rules import RulesSeen
-from backend.compliance.service import CapService, CredentialService, StandingService, StewardService
-from backend.compliance.types import CredentialType
+from backend.compliance.service import CapService, ComplianceGate, CredentialService, StandingService, StewardService
+from backend.compliance.types import ClearedDecision, CredentialType, GateTerms
+from backend.decisions.types import Decision
 from backend.kernel.errors import Conflict, NotFound
+from backend.kernel.refusal import Refused
 from backend.ports.chain import Reverted
 from backend.ports.signer import KeyRole
 from oracle.compliance_watcher import watch
+from tests.backend.pipeline.rooms import FakeGovernance
 from tests.contracts.gate_world import (
     LIMIT,
     SETTLE_VOLUMES,
@@ -76,6 +82,45 @@ async def test_a_revoked_credential_reaches_the_version_within_a_look(gate_world
     assert seen.block_number >= revoked.block_number
     record = next(found for found in reversed(gate_world.journal.records) if found.event == "compliance.rules_changed")
     assert "CredentialRegistry.CredentialRemoved" in record.fields["changes"]
+
+
+def buying(address: str) -> Decision:
+    now = datetime(2016, 6, 1, 21, tzinfo=UTC)
+    return Decision(
+        secrets.token_hex(16), address, "person", "AAPL", "buy", Decimal(1), None, (), "", (), "buy", now
+    )  # fmt: skip
+
+
+def gate_of(world: GateWorld) -> ComplianceGate:
+    relay = world.local.signer.address(KeyRole.ANCHORER)
+    terms = GateTerms(cache_lifetime=timedelta(minutes=5), watched_within=timedelta(minutes=5))
+    price = Decimal("0.05")
+    return ComplianceGate(EnginePolicy(world.chain, relay), FakeGovernance(), lambda _: price, world.clock, terms)
+
+
+async def test_an_order_in_flight_and_the_next_are_refused_once_the_credential_is_gone(gate_world: GateWorld) -> None:
+    address, watcher, gate = await credentialled(gate_world), gate_world.watcher(), gate_of(gate_world)
+    await watcher.poll()
+    caller = Caller(1, address, "trader", frozenset({Role.TRADER}))
+    async with gate_world.database.transaction() as session:
+        first = await gate.clear(session, buying(address), caller)
+        assert isinstance(first, ClearedDecision)
+        assert await gate.hold(session, first) is None
+    async with gate_world.database.transaction() as session:
+        in_flight = await gate.clear(session, buying(address), caller)
+    assert isinstance(in_flight, ClearedDecision)
+    await issuing(gate_world).take(address, KYC)
+    async with gate_world.database.transaction() as session:
+        # Five minutes old it could be: only the watcher knows that the answer counts no more.
+        assert isinstance(await gate.clear(session, buying(address), caller), ClearedDecision)
+    await watcher.poll()
+    async with gate_world.database.transaction() as session:
+        stopped = await gate.hold(session, in_flight)
+        refused = await gate.clear(session, buying(address), caller)
+    assert stopped is not None
+    assert stopped.rule == "rules_changed"
+    assert isinstance(refused, Refused)
+    assert refused.rule == "CredentialValidatorPolicy"
 
 
 async def test_a_policy_that_leaves_or_joins_moves_the_version_and_is_watched_from_then_on(
