@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ class Artifact:
     source_sha256: str
 
     @classmethod
+    @cache
     def load(cls, name: str) -> "Artifact":
-        """Read the artifact of a contract that lies in a file of the same name."""
+        """Read the artifact of a contract in a file of the same name; once, so that a build beside changes nothing."""
         path = ARTIFACTS / f"{name}.sol" / f"{name}.json"
         if not path.exists():
             raise PlanRefused(f"{name} is not built: run `forge build`")

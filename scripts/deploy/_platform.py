@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from web3 import Web3
+from web3.providers import JSONBaseProvider
+from web3.types import RPCEndpoint
 
 from ._checks import faults
 from ._journal import STEPS, Journal, alone, journal_beside
@@ -15,7 +17,7 @@ from ._wiring import deploy_everything, provide_locally
 
 def deploy(plan: Plan, web3: Web3, sender: Sender, out: Path) -> str:
     """Deploy, check, and only then write the deployment down; return what was done."""
-    chain_id = web3.eth.chain_id
+    chain_id = _asked_once(web3)
     plan.refuse_unsafe(chain_id, sender.address)
     refuse_foreign(out)
     with alone(out):
@@ -36,7 +38,7 @@ def deploy(plan: Plan, web3: Web3, sender: Sender, out: Path) -> str:
 
 def verify(plan: Plan, web3: Web3, out: Path) -> str:
     """Check that every step of a deployment is the plan's and that code and roles are still as planned."""
-    chain_id = web3.eth.chain_id
+    chain_id = _asked_once(web3)
     if not (out / STEPS).exists():
         raise PlanRefused(f"{out} holds no deployment")
     journal = Journal.read(out / STEPS, finished=True)
@@ -59,6 +61,14 @@ def record_faults(at: Deployment, out: Path) -> Iterator[str]:
         wrong = sorted(part for part in found.keys() | kept[name].keys() if found.get(part) != kept[name].get(part))
         if wrong:
             yield f"{name}: recorded otherwise: {', '.join(wrong)}"
+
+
+def _asked_once(web3: Web3) -> int:
+    # web3 asks for the chain's id before every call and every transaction
+    if isinstance(web3.provider, JSONBaseProvider):
+        web3.provider.cacheable_requests = {RPCEndpoint("eth_chainId")}
+        web3.provider.cache_allowed_requests = True
+    return web3.eth.chain_id
 
 
 def _taken_up(web3: Web3, chain_id: int, sender: Sender, out: Path) -> Deployment:

@@ -1,12 +1,7 @@
-"""Deploys a plan with a key of its own, in a process that can be killed between any two of its acts.
-
-`python -m tests.contracts.deploying URL PLAN KEY [MOMENT COUNT]`: the process kills itself (SIGKILL) at a moment
-(`signed`, `written`, `sent` or `mined`) of the COUNT-th transaction that it sends.
-"""
+"""Deploys a plan with a key, in a process of its own that can be killed between any two of its acts."""
 
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +9,17 @@ from eth_account import Account
 from web3 import HTTPProvider, Web3
 from web3.types import RPCEndpoint, RPCResponse, TxParams
 
-from scripts.deploy._plan import Plan, PlanRefused
+from scripts.deploy._plan import Plan
 from scripts.deploy._platform import deploy
 
 SEND, RECEIPT = "eth_sendRawTransaction", "eth_getTransactionReceipt"
+MOMENTS = ("signed", "written", "sent", "mined")
 
 
 class Fate:
-    """Ends the process at its moment."""
+    """Ends the process (SIGKILL) at a moment of the count-th transaction that it sends."""
 
-    def __init__(self, moment: str, count: int) -> None:
+    def __init__(self, moment: str = "", count: int = 0) -> None:
         self._moment, self._count = moment, count
         self.number = 0
 
@@ -71,17 +67,19 @@ class FatefulProvider(HTTPProvider):
         return answer
 
 
-def main() -> None:
-    """Deploy."""
-    url, plan_file, key, *rest = sys.argv[1:]
-    fate = Fate(rest[0], int(rest[1])) if rest else Fate("", 0)
-    plan = Plan.from_json(Path(plan_file).read_text("utf-8"))
-    try:
-        done = deploy(plan, Web3(FatefulProvider(url, fate)), KeySender(bytes.fromhex(key), fate), plan.out)
-        sys.stdout.write(f"{done}\n")
-    except PlanRefused as refusal:
-        sys.exit(f"deploy: {refusal}")
+def deploy_with(key: bytes, url: str, plan: Path, fate: Fate | None = None) -> str:
+    """Deploy in this process; return what was done."""
+    planned, fate = Plan.from_json(plan.read_text("utf-8")), fate or Fate()
+    return deploy(planned, Web3(FatefulProvider(url, fate)), KeySender(key, fate), planned.out)
 
 
-if __name__ == "__main__":
-    main()
+def deploy_and_die(key: bytes, url: str, plan: Path, moment: str, count: int) -> bool:
+    """Deploy in a child that is killed at a moment; tell whether it was: it may have been done before."""
+    child = os.fork()
+    if not child:
+        try:
+            deploy_with(key, url, plan, Fate(moment, count))
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL

@@ -22,9 +22,7 @@ from web3.exceptions import ContractCustomError
 from web3.types import RPCEndpoint, TxReceipt
 
 from backend.settings import child_environment
-from scripts.deploy._plan import Plan
-from scripts.deploy._platform import deploy
-from tests.contracts.deploying import Fate, KeySender
+from tests.contracts.deploying import deploy_with
 
 ROOT = Path(__file__).resolve().parents[2]
 APE = ROOT / "contracts" / ".venv" / "bin" / "ape"
@@ -184,7 +182,7 @@ def full_plan(out: Path, **more: Any) -> dict[str, Any]:
 
 def deploy_here(url: str, folder: Path, **more: Any) -> Platform:
     """Deploy the full plan to a node without starting Ape."""
-    plan, web3 = folder.with_name("plan.json"), Web3(HTTPProvider(url))
+    plan = folder.with_name("plan.json")
     plan.write_text(json.dumps(full_plan(folder, **more)))
-    deploy(Plan.from_json(plan.read_text()), web3, KeySender(ANVIL_KEY, Fate("", 0)), folder)
-    return Platform(web3, folder, plan, url)
+    deploy_with(ANVIL_KEY, url, plan)
+    return Platform(Web3(HTTPProvider(url)), folder, plan, url)
