@@ -283,7 +283,7 @@ async def worker_runtime(settings: Settings) -> AsyncIterator[WorkerRuntime]:
         rebates: Rebates = platform.service(Rebates)
         onboarding: OnboardingJob = platform.service(OnboardingJob)
         chores: list[Chore] = [
-            closing.run_once, onboarding.run_once, platform.service(ScreeningSweep).enqueue_due, rebates.run_once,
+            closing.run_once, onboarding.run_once, platform.service(ScreeningSweep).run_once, rebates.run_once,
             bundles.try_build,
             partial(artifacts.retry_pending, platform.database),
         ]  # fmt: skip

@@ -96,10 +96,10 @@ def screenings(
     adapter, clock = make_screening(settings), outside.clock
     lists = ScreeningLists(database, adapter, journal, clock, settings.screening_max_age)
     screening = ScreeningService(database, adapter, lists, journal, clock)
-    sweep = ScreeningSweep(database, lists, screening, [AccountWallets()], clock)
     blocks = WalletBlocks(
         database, outside.chain, journal, [revoking(database, CredentialService(outside.chain, journal))]
     )
+    sweep = ScreeningSweep(database, lists, screening, [AccountWallets()], blocks, clock)
     handlers |= screening_handlers(sweep, blocks)
     reviews = ScreeningReviews(journal, clock)
     return Screenings(lists, screening, reviews, sweep, blocks, CaseScreening(screening))

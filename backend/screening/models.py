@@ -25,7 +25,8 @@ class ScreeningListRow(Base):
 class ScreeningRecord(Base):
     """The newest screening of a subject; lists_key names all list versions that it looked at.
 
-    subject_sha256 is over the reference too, so that nobody's details can be looked up by it.
+    subject_sha256 is over the reference too, so that nobody's details can be looked up by it. listed: the wallets that
+    stand on the chain's list because of it; unsettled: what follows from the outcome is not carried out yet.
     """
 
     __tablename__ = "screening_records"
@@ -35,6 +36,8 @@ class ScreeningRecord(Base):
     outcome: Mapped[str] = mapped_column(String(8), index=True)
     lists_key: Mapped[str] = mapped_column(String(64), index=True)
     wallets: Mapped[list[str]] = mapped_column(JSON)
+    listed: Mapped[list[str]] = mapped_column(JSON)
+    unsettled: Mapped[bool] = mapped_column(Boolean, index=True)
     screened_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

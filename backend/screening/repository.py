@@ -67,6 +67,12 @@ async def count_open(session: AsyncSession) -> int:
     return await session.scalar(query) or 0
 
 
+async def unsettled(session: AsyncSession) -> Sequence[str]:
+    """Return the references whose outcome is not carried out yet."""
+    query = select(ScreeningRecord.reference).where(ScreeningRecord.unsettled).order_by(ScreeningRecord.reference)
+    return list(await session.scalars(query))
+
+
 async def blocked_records(session: AsyncSession) -> Sequence[ScreeningRecord]:
     """Return the screenings that block."""
     query = select(ScreeningRecord).where(ScreeningRecord.outcome == Outcome.BLOCKED.value)

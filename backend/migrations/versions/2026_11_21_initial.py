@@ -158,12 +158,15 @@ def upgrade() -> None:
         sa.Column("outcome", sa.String(length=8), nullable=False),
         sa.Column("lists_key", sa.String(length=64), nullable=False),
         sa.Column("wallets", sa.JSON(), nullable=False),
+        sa.Column("listed", sa.JSON(), nullable=False),
+        sa.Column("unsettled", sa.Boolean(), nullable=False),
         sa.Column("screened_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("reference", name=op.f("pk_screening_records")),
     )
     with op.batch_alter_table("screening_records", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_screening_records_lists_key"), ["lists_key"], unique=False)
         batch_op.create_index(batch_op.f("ix_screening_records_outcome"), ["outcome"], unique=False)
+        batch_op.create_index(batch_op.f("ix_screening_records_unsettled"), ["unsettled"], unique=False)
 
     op.create_table(
         "screening_hits",
@@ -700,6 +703,7 @@ def downgrade() -> None:
 
     op.drop_table("screening_hits")
     with op.batch_alter_table("screening_records", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_screening_records_unsettled"))
         batch_op.drop_index(batch_op.f("ix_screening_records_outcome"))
         batch_op.drop_index(batch_op.f("ix_screening_records_lists_key"))
 

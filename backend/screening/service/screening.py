@@ -107,6 +107,8 @@ class ScreeningService:
             "outcome": "",
             "lists_key": "",
             "wallets": [],
+            "listed": [],
+            "unsettled": False,
             "screened_at": self._clock.wall(),
         }
         row = await repository.add_record(session, fresh)
@@ -178,6 +180,7 @@ def told(hit: ScreeningHitRow) -> Mapping[str, str | int | bool]:
 async def settle_later(session: AsyncSession, reference: str, outcomes: set[str], row: ScreeningRecord) -> None:
     """Queue what follows from another outcome, in the transaction that decides it."""
     if outcomes - {"", Outcome.CLEAR.value}:
+        row.unsettled = True
         key = f"{SETTLE_JOB}:{reference}:{row.screened_at.timestamp():.6f}:{row.outcome}"
         await add_job(session, SETTLE_JOB, {"reference": reference}, key[:128], None)
 

@@ -15,6 +15,7 @@ from backend.kit.queue import add_job
 from backend.ports.clock import Clock
 from backend.ports.screening import Outcome, ScreeningSubject, SubjectKind
 from backend.screening import repository
+from backend.screening.service.blocking import WalletBlocks
 from backend.screening.service.lists import SWEEP_JOB, ScreeningLists
 from backend.screening.service.screening import ScreeningService
 from backend.screening.types import KnownSubject, Subjects
@@ -53,8 +54,10 @@ class ScreeningSweep:
         lists: ScreeningLists,
         screening: ScreeningService,
         subjects: Sequence[Subjects],
+        blocks: WalletBlocks,
         clock: Clock,
     ) -> None:
+        self._blocks = blocks
         self._database = database
         self._clock = clock
         self._lists = lists
@@ -77,11 +80,16 @@ class ScreeningSweep:
         async with self._database.transaction() as session:
             return await add_job(session, SWEEP_JOB, {}, f"{SWEEP_JOB}:{named}", None)
 
+    async def run_once(self) -> None:
+        """Carry out what is left over, and have those screened who are due."""
+        await self._blocks.settle_pending()
+        await self.enqueue_due()
+
     async def run_forever(self, every: timedelta = EVERY) -> None:
         """Look for whoever is not screened yet, again and again, until cancelled."""
         while True:
             try:
-                await self.enqueue_due()
+                await self.run_once()
             except RefiError as fault:
                 log.warning("screening.not_enqueued", reason=fault.code)
             await asyncio.sleep(every.total_seconds())
