@@ -82,7 +82,7 @@ contract CredentialRegistry is ICredentialRegistry, PolicyProtected {
         for (uint256 i = 0; i < credentialTypeIds.length; i++) {
             if (!_holds(ccid, credentialTypeIds[i])) return false;
         }
-        return credentialTypeIds.length > 0;
+        return true;
     }
 
     /// @inheritdoc ICredentialValidator

@@ -66,7 +66,7 @@ contract IdentityRegistry is IIdentityRegistry, PolicyProtected {
     function _register(bytes32 ccid, address account) private {
         if (ccid == bytes32(0)) revert InvalidIdentityConfiguration("CCID cannot be empty");
         if (account == address(0)) revert InvalidIdentityConfiguration("Account cannot be empty");
-        if (_identities[account] != bytes32(0)) revert IdentityAlreadyRegistered(_identities[account], account);
+        if (_identities[account] != bytes32(0)) revert IdentityAlreadyRegistered(ccid, account);
         _identities[account] = ccid;
         // slither-disable-next-line unused-return
         _accounts[ccid].add(account);

@@ -22,16 +22,31 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
         Refuse
     }
 
+    /// @dev Both in one word, for both are read at every call.
+    struct Target {
+        bool isAttached;
+        Default ownDefault;
+    }
+
+    /// @dev A policy's place in a chain and the number of parameters that it is given.
+    struct Step {
+        address policy;
+        uint96 parameters;
+    }
+
     bool public defaultAllows;
-    mapping(address target => bool) public isAttached;
-    mapping(address target => Default) public targetDefault;
+    /// @dev Beside the default in one word: without mappers none is looked up.
+    uint248 private _mapperCount;
+    mapping(address target => Target) private _targets;
     mapping(bytes4 selector => address extractor) private _extractors;
     mapping(address policy => address mapper) private _mappers;
     mapping(address policy => uint256 version) private _configVersions;
     // Written through references, which slither does not follow.
     // slither-disable-next-line uninitialized-state
-    mapping(address target => mapping(bytes4 selector => address[])) private _policies;
-    mapping(address target => mapping(bytes4 selector => mapping(address policy => bytes32[] names))) private _names;
+    mapping(address target => mapping(bytes4 selector => Step[])) private _chains;
+    mapping(
+        address target => mapping(bytes4 selector => mapping(address policy => mapping(uint256 place => bytes32)))
+    ) private _names;
 
     /// @param admin Holder of every role
     constructor(address admin) {
@@ -47,15 +62,15 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
 
     /// @inheritdoc IPolicyEngine
     function attach() external {
-        if (isAttached[msg.sender]) revert TargetAlreadyAttached(msg.sender);
-        isAttached[msg.sender] = true;
+        if (_targets[msg.sender].isAttached) revert TargetAlreadyAttached(msg.sender);
+        _targets[msg.sender].isAttached = true;
         emit TargetAttached(msg.sender);
     }
 
     /// @inheritdoc IPolicyEngine
     function detach() external {
-        if (!isAttached[msg.sender]) revert TargetNotAttached(msg.sender);
-        isAttached[msg.sender] = false;
+        if (!_targets[msg.sender].isAttached) revert TargetNotAttached(msg.sender);
+        _targets[msg.sender].isAttached = false;
         emit TargetDetached(msg.sender);
     }
 
@@ -67,7 +82,7 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
 
     /// @inheritdoc IPolicyEngine
     function setTargetDefaultPolicyAllow(address target, bool defaultAllow) external onlyRole(ADMIN_ROLE) {
-        targetDefault[target] = defaultAllow ? Default.Allow : Default.Refuse;
+        _targets[target].ownDefault = defaultAllow ? Default.Allow : Default.Refuse;
         emit TargetDefaultPolicyAllowSet(target, defaultAllow);
     }
 
@@ -85,6 +100,8 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
 
     /// @inheritdoc IPolicyEngine
     function setPolicyMapper(address policy, address mapper) external onlyRole(ADMIN_ROLE) {
+        if (_mappers[policy] != address(0)) _mapperCount--;
+        if (mapper != address(0)) _mapperCount++;
         _mappers[policy] = mapper;
         emit PolicyMapperSet(policy, mapper);
     }
@@ -94,7 +111,7 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
         external
         onlyRole(ADMIN_ROLE)
     {
-        uint256 position = _policies[target][selector].length;
+        uint256 position = _chains[target][selector].length;
         _insert(target, selector, policy, policyParameterNames, position);
         emit PolicyAdded(target, selector, policy, position, policyParameterNames);
         IPolicy(policy).onInstall(selector);
@@ -109,13 +126,13 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
         uint256 position
     ) external onlyRole(ADMIN_ROLE) {
         _insert(target, selector, policy, policyParameterNames, position);
-        emit PolicyAddedAt(target, selector, policy, position, policyParameterNames, _policies[target][selector]);
+        emit PolicyAddedAt(target, selector, policy, position, policyParameterNames, _policiesOf(target, selector));
         IPolicy(policy).onInstall(selector);
     }
 
     /// @inheritdoc IPolicyEngine
     function removePolicy(address target, bytes4 selector, address policy) external onlyRole(ADMIN_ROLE) {
-        address[] storage chain = _policies[target][selector];
+        Step[] storage chain = _chains[target][selector];
         uint256 length = chain.length;
         uint256 position = _positionOf(chain, policy);
         if (position == length) revert PolicyNotAdded(target, selector, policy);
@@ -123,7 +140,6 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
             chain[position] = chain[position + 1];
         }
         chain.pop();
-        delete _names[target][selector][policy];
         emit PolicyRemoved(target, selector, policy);
         IPolicy(policy).onUninstall(selector);
     }
@@ -138,18 +154,17 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
         uint256 version = _configVersions[policy];
         if (version != configVersion) revert PolicyConfigurationVersionError(policy, configVersion, version);
         _configVersions[policy] = version + 1;
-        emit PolicyConfigured(policy, configVersion, configSelector, configData);
         if (policy.code.length == 0) revert PolicyConfigurationError(policy, "");
         // slither-disable-next-line low-level-calls
         (bool success, bytes memory answer) = policy.call(bytes.concat(configSelector, configData));
         if (!success) revert PolicyConfigurationError(policy, answer);
+        emit PolicyConfigured(policy, configVersion, configSelector, configData);
     }
 
     /// @inheritdoc IPolicyEngine
     function run(Payload calldata payload) external {
         (address[] memory chain, bytes[][] memory values, Parameter[] memory extracted, uint256 asked) =
             _judge(msg.sender, payload);
-        emit PolicyRunComplete(payload.sender, msg.sender, payload.selector, extracted, payload.context);
         for (uint256 i = 0; i < asked; i++) {
             // The chain holds at most MAX_POLICIES contracts that the admin chose.
             // slither-disable-next-line calls-loop
@@ -158,6 +173,7 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
                 revert PolicyPostRunError(chain[i], err, payload);
             }
         }
+        emit PolicyRunComplete(payload.sender, msg.sender, payload.selector, extracted, payload.context);
     }
 
     /// @inheritdoc IPolicyEngine
@@ -178,7 +194,17 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
 
     /// @inheritdoc IPolicyEngine
     function getPolicies(address target, bytes4 selector) external view returns (address[] memory) {
-        return _policies[target][selector];
+        return _policiesOf(target, selector);
+    }
+
+    /// @notice Whether a target attached itself and has not detached itself since
+    function isAttached(address target) external view returns (bool) {
+        return _targets[target].isAttached;
+    }
+
+    /// @notice What holds for a target when all its policies continue
+    function targetDefault(address target) external view returns (Default) {
+        return _targets[target].ownDefault;
     }
 
     /// @inheritdoc IPolicyEngine
@@ -195,19 +221,23 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
         private
     {
         if (policy == address(0)) revert IPolicy.InvalidParameters("Policy address cannot be zero");
-        address[] storage chain = _policies[target][selector];
+        Step[] storage chain = _chains[target][selector];
         uint256 length = chain.length;
         if (length >= MAX_POLICIES) revert IPolicy.InvalidParameters("Maximum policies reached");
         if (position > length) {
             revert IPolicy.InvalidParameters("Position is greater than the number of policies");
         }
         if (_positionOf(chain, policy) != length) revert IPolicy.InvalidParameters("Policy already added");
-        chain.push(policy);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        Step memory step = Step(policy, uint96(names.length));
+        chain.push(step);
         for (uint256 i = length; i > position; i--) {
             chain[i] = chain[i - 1];
         }
-        chain[position] = policy;
-        _names[target][selector][policy] = names;
+        chain[position] = step;
+        for (uint256 i = 0; i < names.length; i++) {
+            _names[target][selector][policy][i] = names[i];
+        }
     }
 
     /// @dev Asks the chain in its order; reverts where the call is refused.
@@ -220,16 +250,19 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
         view
         returns (address[] memory chain, bytes[][] memory values, Parameter[] memory extracted, uint256 asked)
     {
-        if (!isAttached[target]) revert TargetNotAttached(target);
-        chain = _policies[target][payload.selector];
+        Target memory attached = _targets[target];
+        if (!attached.isAttached) revert TargetNotAttached(target);
+        Step[] memory steps = _chains[target][payload.selector];
         extracted = _extract(payload);
-        values = new bytes[][](chain.length);
+        chain = new address[](steps.length);
+        values = new bytes[][](steps.length);
         while (asked < chain.length) {
-            address policy = chain[asked];
-            values[asked] = _valuesFor(target, policy, extracted, payload);
-            if (_ask(target, policy, values[asked++], payload)) return (chain, values, extracted, asked);
+            Step memory step = steps[asked];
+            chain[asked] = step.policy;
+            values[asked] = _valuesFor(target, step, extracted, payload);
+            if (_ask(target, step.policy, values[asked++], payload)) return (chain, values, extracted, asked);
         }
-        if (chain.length == 0 || !_allowsByDefault(target)) {
+        if (chain.length == 0 || !_allowsByDefault(attached.ownDefault)) {
             revert PolicyRunRejected(address(0), "no policy allowed the action and default is reject", payload);
         }
     }
@@ -261,35 +294,41 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
         }
     }
 
-    function _valuesFor(address target, address policy, Parameter[] memory extracted, Payload calldata payload)
+    function _valuesFor(address target, Step memory step, Parameter[] memory extracted, Payload calldata payload)
         private
         view
         returns (bytes[] memory values)
     {
-        address mapper = _mappers[policy];
+        address mapper = _mapperCount == 0 ? address(0) : _mappers[step.policy];
         if (mapper != address(0)) {
             // slither-disable-next-line calls-loop
             try IMapper(mapper).map(extracted) returns (bytes[] memory mapped) {
                 return mapped;
             } catch (bytes memory err) {
-                revert PolicyMapperError(policy, err, payload);
+                revert PolicyMapperError(step.policy, err, payload);
             }
         }
-        bytes32[] memory names = _names[target][payload.selector][policy];
-        values = new bytes[](names.length);
-        for (uint256 i = 0; i < names.length; i++) {
-            values[i] = _valueOf(names[i], extracted);
+        values = new bytes[](step.parameters);
+        for (uint256 i = 0; i < values.length; i++) {
+            values[i] = _valueOf(_names[target][payload.selector][step.policy][i], extracted);
         }
     }
 
-    function _allowsByDefault(address target) private view returns (bool) {
-        Default own = targetDefault[target];
+    function _policiesOf(address target, bytes4 selector) private view returns (address[] memory policies) {
+        Step[] memory steps = _chains[target][selector];
+        policies = new address[](steps.length);
+        for (uint256 i = 0; i < steps.length; i++) {
+            policies[i] = steps[i].policy;
+        }
+    }
+
+    function _allowsByDefault(Default own) private view returns (bool) {
         return own == Default.Inherited ? defaultAllows : own == Default.Allow;
     }
 
-    function _positionOf(address[] storage chain, address policy) private view returns (uint256 position) {
+    function _positionOf(Step[] storage chain, address policy) private view returns (uint256 position) {
         uint256 length = chain.length;
-        while (position < length && chain[position] != policy) position++;
+        while (position < length && chain[position].policy != policy) position++;
     }
 
     function _valueOf(bytes32 name, Parameter[] memory extracted) private pure returns (bytes memory) {

@@ -4,8 +4,8 @@ pragma solidity 0.8.37;
 /// @title Accepts permits for single actions that an issuer has signed (EIP-712)
 /// @notice ABI of Chainlink ACE 1.0.0. A permit comes in the call's context, or is presented beforehand. Once one was
 /// presented for an intent (caller, subject, selector and parameters), only presented permits count for that intent.
-/// @dev The owner names issuers and revokes permits; anyone may present. To stop it: disallow every issuer (presented
-/// permits stay: revoke them).
+/// @dev The owner names issuers and revokes permits; anyone may present. To stop it: disallow every issuer, whose
+/// presented permits then count no more.
 interface ICertifiedActionValidator {
     /// @param permitId The issuer's number for it
     /// @param caller Who may call
@@ -32,9 +32,9 @@ interface ICertifiedActionValidator {
         bytes signature;
     }
 
-    /// @notice The signature is not an allowed issuer's, or the permit is used up or over
+    /// @notice The signature is not an allowed issuer's
     error InvalidSignature(bytes32 permitId);
-    /// @notice The permit is over
+    /// @notice The permit is over, or used up
     error PermitExpired(bytes32 permitId, uint48 expiration);
     /// @notice The issuer is allowed, or not, already
     error IssuerAllowedAlreadySet(bytes issuerKey, bool allowed);

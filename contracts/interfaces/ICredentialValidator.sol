@@ -7,7 +7,7 @@ interface ICredentialValidator {
     /// @notice Whether the credential is there and has not expired
     function validate(bytes32 ccid, bytes32 credentialTypeId, bytes calldata context) external view returns (bool);
 
-    /// @notice Whether all of them are there and have not expired
+    /// @notice Whether all of them are there and have not expired; none are always there
     function validateAll(bytes32 ccid, bytes32[] calldata credentialTypeIds, bytes calldata context)
         external
         view

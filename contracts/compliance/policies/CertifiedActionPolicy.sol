@@ -15,12 +15,12 @@ contract CertifiedActionPolicy is ICertifiedActionValidator, Policy, EIP712 {
         "Permit(bytes32 permitId,address caller,address subject,bytes4 selector,bytes[] parameters,bytes metadata,uint64 maxUses,uint48 expiry)"
     );
 
-    /// @dev What is known of a permit; `maxUses` and `expiry` once it was presented.
+    /// @dev What is known of a permit; `issuer`, `maxUses` and `expiry` once it was presented.
     struct State {
+        address issuer;
         uint64 maxUses;
         uint48 expiry;
         uint64 uses;
-        bool isPresented;
         bool isRevoked;
     }
 
@@ -45,10 +45,15 @@ contract CertifiedActionPolicy is ICertifiedActionValidator, Policy, EIP712 {
     /// @inheritdoc ICertifiedActionValidator
     function present(Permit calldata permit, bytes calldata signature) external {
         State storage state = _states[permit.permitId];
-        if (state.isPresented) revert PermitAlreadyPresented(permit.permitId);
+        if (state.issuer != address(0)) revert PermitAlreadyPresented(permit.permitId);
         if (state.isRevoked) revert PermitAlreadyRevoked(permit.permitId);
-        if (!_isGood(permit, signature)) revert InvalidSignature(permit.permitId);
-        (state.maxUses, state.expiry, state.isPresented) = (permit.maxUses, permit.expiry, true);
+        address issuer = _signerOf(permit, signature);
+        if (!_issuers[issuer]) revert InvalidSignature(permit.permitId);
+        // An old permit that anybody has seen must not take a good one's place.
+        if (!_isUsable(issuer, permit.permitId, permit.maxUses, permit.expiry)) {
+            revert PermitExpired(permit.permitId, permit.expiry);
+        }
+        (state.issuer, state.maxUses, state.expiry) = (issuer, permit.maxUses, permit.expiry);
         _presented[_intentOf(permit.caller, permit.subject, permit.selector, permit.parameters)] = permit.permitId;
         emit PermitStored(permit.permitId);
     }
@@ -113,7 +118,8 @@ contract CertifiedActionPolicy is ICertifiedActionValidator, Policy, EIP712 {
         bytes32 intent = _intentOf(caller, subject, selector, parameters);
         bytes32 permitId = _presented[intent];
         if (permitId != bytes32(0)) {
-            if (!_isUsable(permitId, _states[permitId].maxUses, _states[permitId].expiry)) {
+            State memory state = _states[permitId];
+            if (!_isUsable(state.issuer, permitId, state.maxUses, state.expiry)) {
                 revert IPolicyEngine.PolicyRejected("no valid pre-presented permit found");
             }
             return IPolicyEngine.PolicyResult.Continue;
@@ -156,15 +162,20 @@ contract CertifiedActionPolicy is ICertifiedActionValidator, Policy, EIP712 {
     }
 
     function _isGood(Permit memory permit, bytes memory signature) private view returns (bool) {
+        return _isUsable(_signerOf(permit, signature), permit.permitId, permit.maxUses, permit.expiry);
+    }
+
+    function _signerOf(Permit memory permit, bytes memory signature) private view returns (address) {
         (address signer, ECDSA.RecoverError fault, bytes32 detail) =
             ECDSA.tryRecover(hashTypedDataV4Permit(permit), signature);
         if (fault != ECDSA.RecoverError.NoError) revert InvalidSignatureFormat(fault, detail);
-        return _issuers[signer] && _isUsable(permit.permitId, permit.maxUses, permit.expiry);
+        return signer;
     }
 
-    function _isUsable(bytes32 permitId, uint64 maxUses, uint48 expiry) private view returns (bool) {
+    function _isUsable(address issuer, bytes32 permitId, uint64 maxUses, uint48 expiry) private view returns (bool) {
         State memory state = _states[permitId];
-        return !state.isRevoked && (expiry == 0 || block.timestamp <= expiry) && (maxUses == 0 || state.uses < maxUses);
+        return _issuers[issuer] && !state.isRevoked && (expiry == 0 || block.timestamp <= expiry)
+            && (maxUses == 0 || state.uses < maxUses);
     }
 
     function _intentOf(address caller, address subject, bytes4 selector, bytes[] memory parameters)

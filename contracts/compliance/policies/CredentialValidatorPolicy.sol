@@ -169,14 +169,14 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
         bool isInverted = requirement.invert;
         uint256 met = 0;
         for (uint256 i = 0; i < types.length; i++) {
-            (bool isKnown, bool holds) = _lookUp(types[i], account, context);
+            (bool isKnown, bool holds) = _lookUp(types[i], account, isInverted, context);
             if (isKnown && holds != isInverted) met++;
         }
         return met >= requirement.minValidations;
     }
 
-    /// @dev Lists are short (MAX_SOURCES) and the registries are those that the owner named.
-    function _lookUp(bytes32 credentialTypeId, address account, bytes calldata context)
+    /// @dev A flag counts whatever is written beside it. Lists are short (MAX_SOURCES) and the registries are those that the owner named.
+    function _lookUp(bytes32 credentialTypeId, address account, bool isInverted, bytes calldata context)
         private
         view
         returns (bool isKnown, bool holds)
@@ -189,7 +189,7 @@ contract CredentialValidatorPolicy is ICredentialRequirements, IIdentityValidato
             isKnown = true;
             // slither-disable-next-line calls-loop
             holds = ICredentialRegistry(sources[i].credentialRegistry).validate(ccid, credentialTypeId, context)
-                && _hasGoodData(sources[i], ccid, account, credentialTypeId, context);
+                && (isInverted || _hasGoodData(sources[i], ccid, account, credentialTypeId, context));
         }
     }
 
