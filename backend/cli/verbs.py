@@ -10,6 +10,7 @@ from backend.cli.app import Json, app, choose, run, show
 from backend.cli.arguments import Address, wallet
 from backend.cli.compliance.verbs import compliance
 from backend.cli.gov.verbs import agent_promote, gov
+from backend.cli.onboarding.verbs import onboarding
 from backend.cli.screening import verbs as screening
 from backend.cli.zk.verbs import zk
 from backend.kernel.errors import Invalid
@@ -35,6 +36,7 @@ audit = group("audit", "Check what the platform discloses; nothing that it says 
 agent = group("agent", "Train agents and look at models.")
 risk = group("risk", "Look at an account's risk.")
 app.add_typer(zk)
+app.add_typer(onboarding)
 app.add_typer(compliance)
 screening.add_to(compliance)
 app.add_typer(gov)

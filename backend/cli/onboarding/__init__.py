@@ -1,0 +1,1 @@
+"""`refi onboarding`: the operators' queue and the keys that applicants are sealed with."""
