@@ -8,9 +8,9 @@ pragma solidity 0.8.37;
 /// @dev Serves one engine and one protected contract: the first that a call of passes binds it, others are refused.
 /// Owner: sets limit, window and steward. Steward: sets the limit. To stop everyone: a limit of zero.
 interface ISlidingVolume {
-    /// @notice A window of zero seconds holds nothing, one beyond the clock's range everything
+    /// @notice Windows are 1 to 2^32 - 1 seconds long
     error InvalidWindow(uint256 window);
-    /// @notice Limits fit into 208 bits
+    /// @notice Limits fit into 64 bits: 18 trillion USD
     error LimitTooLarge(uint256 limit);
     /// @notice The policy counts for another protected contract
     error ServesAnother(address subject);

@@ -70,7 +70,7 @@ contract SettlementTest is GateWorld {
         uint256 direct = 0;
         uint256 cumulative = 0;
         vm.prank(owner);
-        sliding.setLimit(type(uint208).max);
+        sliding.setLimit(type(uint64).max);
         for (uint256 i = 0; i < 16; i++) {
             seed = uint256(keccak256(abi.encode(seed)));
             vm.warp(block.timestamp + (seed >> 8) % 1 hours);

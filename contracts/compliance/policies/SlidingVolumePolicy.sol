@@ -18,9 +18,10 @@ import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol
 contract SlidingVolumePolicy is ISlidingVolume, StewardedPolicy {
     using Checkpoints for Checkpoints.Trace208;
 
-    uint208 private _limit;
-    uint48 private _window;
+    // In one word, for all three are read at every order.
     address public boundTo;
+    uint32 private _window;
+    uint64 private _limit;
     /// @dev Time -> all that was recorded until then.
     mapping(address account => Checkpoints.Trace208 volumes) private _recorded;
 
@@ -135,15 +136,16 @@ contract SlidingVolumePolicy is ISlidingVolume, StewardedPolicy {
     }
 
     function _setLimit(uint256 limit) private {
-        if (limit > type(uint208).max) revert LimitTooLarge(limit);
+        if (limit > type(uint64).max) revert LimitTooLarge(limit);
         // forge-lint: disable-next-line(unsafe-typecast)
-        _limit = uint208(limit);
+        _limit = uint64(limit);
         emit LimitSet(limit);
     }
 
     function _setWindow(uint48 window) private {
-        if (window == 0) revert InvalidWindow(window);
-        _window = window;
+        if (window == 0 || window > type(uint32).max) revert InvalidWindow(window);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        _window = uint32(window);
         emit WindowSet(window);
     }
 
