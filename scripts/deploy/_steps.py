@@ -1,6 +1,7 @@
 """Deploy and call step by step: each step once, whatever happened to the runs before."""
 
 import json
+import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from ._plan import PlanRefused
 
 PATIENCE_SECONDS = 180
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.005, 2.0
+PRICE_SECONDS = 10.0  # on an OP-stack chain a base fee doubles in 70 s at the fastest
 GAS_MARGIN_PERCENT = 125
 FEE_STEP_PERCENT = 125  # nodes replace a transaction for 10 % more at least
 SHOWN_CHARACTERS = 60
@@ -52,6 +54,8 @@ class Deployment:
     mined: dict[int, str] = field(default_factory=dict)
     sent: int = 0
     _nonce: int = -1
+    _price: tuple[int, int] = (0, 0)
+    _priced_at: float = -math.inf
 
     @property
     def deployer(self) -> str:
@@ -143,8 +147,10 @@ class Deployment:
         return self.web3.eth.get_transaction_count(to_checksum_address(self.deployer), "pending")
 
     def _fees(self, before: Sequence[Attempt]) -> dict[str, int]:
-        base, tip = int(self.web3.eth.get_block("latest").get("baseFeePerGas", 0)), int(self.web3.eth.max_priority_fee)
-        fee = 2 * base + tip
+        if monotonic() > self._priced_at + PRICE_SECONDS:
+            base, top = self.web3.eth.get_block("latest").get("baseFeePerGas", 0), self.web3.eth.max_priority_fee
+            self._price, self._priced_at = (2 * int(base) + int(top), int(top)), monotonic()
+        fee, tip = self._price
         if before:
             fee = max(fee, before[-1].max_fee * FEE_STEP_PERCENT // 100 + 1)
             tip = max(tip, before[-1].tip * FEE_STEP_PERCENT // 100 + 1)

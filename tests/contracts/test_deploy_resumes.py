@@ -54,7 +54,7 @@ def ask(url: str, method: str, *arguments: object) -> object:
 
 def sent(url: str, account: str = DEPLOYER.address) -> int:
     """Return how many transactions of the deployer's were mined."""
-    return Web3(HTTPProvider(url)).eth.get_transaction_count(account)
+    return Web3(HTTPProvider(url)).eth.get_transaction_count(Web3.to_checksum_address(account))
 
 
 def steps(plan: Path) -> list[dict[str, object]]:
