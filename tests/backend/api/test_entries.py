@@ -23,7 +23,9 @@ from backend.kit.queue import JobContext, add_job
 from backend.pipeline.events import COMMON, EVENTS, page
 from backend.ports.broker import Unknown
 from backend.ports.identity_provider import Finding, ProviderEvent
+from backend.ports.screening import ListFormat, ScreeningSubject, SubjectKind
 from backend.proofs.tasks import attest
+from backend.screening.service import ScreeningLists
 from tests.backend.accounts.site import sign, wallet
 from tests.backend.api.test_access import routes, url_of
 from tests.backend.api.whole import API, WALLETS, Floor, opened
@@ -230,6 +232,19 @@ COMPANY = {"kind": "organisation", "name": "Quarterbridge Holding", "country": "
 INVITE = asks("trader", "POST", "/onboarding/members", json={"address": "{regulator}"})
 ACCEPT = asks("regulator", "POST", "/onboarding/members/accept", json={"case_id": 1})
 REMOVE = asks("trader", "DELETE", "/onboarding/members/{regulator}")
+
+
+async def a_hit(floor: Floor) -> None:
+    lists = floor.whole.site.app.state.services[ScreeningLists]
+    await lists.update(Path("tests/vectors/screening/un.xml"), ListFormat.UN_XML, actor="operator")
+    await floor.whole.screening.screen("case:1", ScreeningSubject(SubjectKind.PERSON, ("Oskar Drenovic",)))
+
+
+def resolve_hit(role: str = "operator", hit: int = 1, reason: str = "another person") -> Do:
+    body = {"decision": "cleared", "reason": reason}
+    return asks(role, "POST", f"/compliance/screening/hits/{hit}/resolve", json=body)
+
+
 CREDENTIAL = {"address": "{trader}", "type": "common.kyc"}
 REVIEW = {"address": "{trader}", "note": "fine"}
 LIMIT = {"address": "{trader}", "var_limit": "5"}
@@ -308,6 +323,13 @@ CASES: Mapping[tuple[str, str], tuple[Case, ...]] = {
             200,
             ("system credential.revoked",),
         ),
+    ),
+    ("POST", "/compliance/screening/hits/{hit_id}/resolve"): (
+        Case("a hit", resolve_hit(), 200, ("system screening.resolved",), a_hit),
+        Case("again", resolve_hit(), 409),
+        Case("by a trader", resolve_hit("trader"), 403),
+        Case("an unknown one", resolve_hit(hit=404), 404),
+        Case("without a reason", resolve_hit(reason=""), 422),
     ),
     ("POST", "/onboarding"): (
         Case("a person", asks("trader", "POST", "/onboarding", json=PERSON), 201, ("trader onboarding.started",)),

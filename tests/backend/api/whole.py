@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.accounts.service import Accounts, access_tokens
 from backend.adapters.broker.paper import PaperBroker, PaperRates
 from backend.adapters.governance.contracts import ContractBook
+from backend.adapters.screening.list_files import ListFiles
 from backend.anchoring.service import AnchorService
 from backend.artifacts.service import ArtifactService
 from backend.audit.models import RecordRow
@@ -45,6 +46,7 @@ from backend.proofs.repository import mark_closed
 from backend.proofs.service import AttestationService, ClosingJob, EpochService, ReturnsService
 from backend.proofs.types import Matrix
 from backend.risk.service import KillSwitch, RiskGate
+from backend.screening.service import ScreeningLists, ScreeningReviews, ScreeningService
 from backend.transparency.service import AccountExports, PackBuilder, forget
 from tests.backend.accounts.site import Site, local_settings, wallet
 from tests.backend.artifacts.stores import FakeStore
@@ -187,6 +189,10 @@ class Whole:
             reconciliations, self.artifacts, governed, closing, attestations, self.anchoring, self.reader, exports,
             packs, erasures, ReturnsService(chain, MARKET_DATA, self.artifacts, journal, clock, window=90),
         )  # fmt: skip
+        listed = ListFiles(self.folder / "screening")
+        lists = ScreeningLists(database, listed, journal, clock, RETENTION)
+        self.screening = ScreeningService(database, listed, lists, journal, clock)
+        made = (*made, lists, self.screening, ScreeningReviews(journal, clock))
         return {
             **{type(service): service for service in made},
             ProposalService: ProposalService(chain, ContractBook(self.folder), FakeVotes(), journal),
