@@ -17,6 +17,7 @@ from web3 import Web3
 from web3.contract import Contract
 from web3.types import TxReceipt
 
+from backend.kernel.errors import Unavailable
 from scripts.gas import Row, table
 from scripts.local_node import ask, deploy, node, send
 from scripts.var_gas import EPOCH, POLICY_ID, attestations
@@ -81,7 +82,7 @@ class Platform:
         self.policies[name] = made, self.policies[name][1]
 
     def order(self, gate: Contract, seconds: int = 1) -> TxReceipt:
-        """Submit an order, some seconds after the block before."""
+        """Submit an order, some seconds after the one before."""
         wait(self.web3, seconds)
         return send(self.web3, gate.functions.submitOrder(self.wallet, TICKER, NOTIONAL, MODEL))
 
@@ -91,8 +92,9 @@ class Platform:
 
 
 def wait(web3: Web3, seconds: int) -> None:
-    """Let the next block come some seconds after the last."""
+    """Let some seconds pass in an empty block: gas is estimated at the latest block's time."""
     ask(web3, "evm_setNextBlockTimestamp", web3.eth.get_block("latest")["timestamp"] + seconds)
+    ask(web3, "evm_mine")
 
 
 def platform(web3: Web3) -> Platform:
@@ -243,6 +245,8 @@ def checks(at: Platform) -> Iterator[Row]:
 
 
 def _row(at: Platform, what: str, receipt: TxReceipt, detail: str) -> Row:
+    if receipt["status"] != 1:
+        raise Unavailable(f"{what}: the transaction failed")
     sent = at.web3.eth.get_transaction(receipt["transactionHash"])
     return Row(what, receipt["gasUsed"], len(bytes(sent["input"])), detail)
 

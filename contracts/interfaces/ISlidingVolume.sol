@@ -5,6 +5,7 @@ pragma solidity 0.8.37;
 /// @notice The window slides with the clock: what was recorded later than `now - window` counts, so that no span of that
 /// length holds more than the limit. Trades off chain count from their settlement on, and before it by the order's
 /// context (see OrderContext), so that they count for longer, never for less.
+/// What was recorded is announced by the protected contract (OrderSubmitted, VolumeSettled), not twice.
 /// @dev Serves one engine and one protected contract: the first that a call of passes binds it, others are refused.
 /// Owner: sets limit, window and steward. Steward: sets the limit. To stop everyone: a limit of zero.
 interface ISlidingVolume {
@@ -21,8 +22,6 @@ interface ISlidingVolume {
     event LimitSet(uint256 limit);
     /// @notice The window changed
     event WindowSet(uint48 window);
-    /// @notice An account's volume grew by `amount`
-    event VolumeRecorded(address indexed account, uint256 amount, uint256 total);
 
     /// @notice Set the limit, USD x 1e6. Owner or steward.
     function setLimit(uint256 limit) external;

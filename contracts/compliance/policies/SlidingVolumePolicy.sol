@@ -132,7 +132,6 @@ contract SlidingVolumePolicy is ISlidingVolume, StewardedPolicy {
         uint256 total = trace.latest() + amount;
         // slither-disable-next-line unused-return
         trace.push(SafeCast.toUint48(block.timestamp), SafeCast.toUint208(total));
-        emit VolumeRecorded(account, amount, total);
     }
 
     function _setLimit(uint256 limit) private {
