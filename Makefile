@@ -16,7 +16,7 @@ export APE_DATA_FOLDER := $(CURDIR)/.refi/ape
 UV := .venv/bin/uv
 UV_VERSION := 0.13.8
 
-.PHONY: help setup build demo test check bench gas chaos up clean
+.PHONY: help setup build demo test check bench gas prove chaos up clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -47,8 +47,19 @@ bench: setup build ## measure against named peers, in one run
 	.venv/bin/python -m tests.benchmarks
 	.venv/bin/python -m tests.backend.transparency.bundles
 
-gas: setup build ## print what anchors, inclusion on chain and the L1 proof cost
+gas: setup build ## print what anchors, inclusion on chain, the L1 proof and the gates cost
 	.venv/bin/python -m scripts.gas
+	.venv/bin/python -m scripts.gate_gas
+
+# halmos brings SMT solvers, some 200 MB: an environment of its own, made when asked for.
+prove: export FOUNDRY_SRC = tests/contracts/halmos
+prove: export FOUNDRY_TEST = tests/contracts/halmos
+prove: export FOUNDRY_OUT = .refi/prove/out
+prove: export FOUNDRY_CACHE_PATH = .refi/prove/cache
+prove: setup ## prove by symbolic execution that permits are used once and caps never fall
+	@test -x .refi/halmos/bin/python || $(PYTHON) -m venv .refi/halmos
+	@test -x .refi/halmos/bin/halmos || $(UV) pip install -q --python .refi/halmos/bin/python halmos==0.3.3
+	.refi/halmos/bin/halmos --forge-build-out .refi/prove/out --loop 5 --solver z3 --solver-timeout-assertion 120s
 
 chaos: setup build ## forge packs and proofs, kill and cut the power of the log, reorganise the chain, kill the main job
 	.venv/bin/python -m scripts.chaos.packs
