@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -100,10 +101,14 @@ def node() -> Iterator[str]:
         address = next(
             found.group(1) for line in process.stdout if (found := re.search(r"Listening on (127\.0\.0\.1:\d+)", line))
         )
+        # It writes a line a question, and waits for ever once the pipe is full.
+        reader = threading.Thread(target=process.stdout.read, daemon=True)
+        reader.start()
         yield f"http://{address}"
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=10)
+        reader.join(timeout=10)
         process.stdout.close()
 
 
