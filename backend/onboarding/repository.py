@@ -79,13 +79,16 @@ async def unfinished(session: AsyncSession, now: datetime) -> Sequence[int]:
     )
     rested = or_(OnboardingCase.retry_at.is_(None), OnboardingCase.retry_at <= now)
     query = select(OnboardingCase.id).where(waiting, rested)
-    return (await session.scalars(query.order_by(OnboardingCase.retry_at, OnboardingCase.id).limit(ROUND))).all()
+    return (
+        await session.scalars(query.order_by(OnboardingCase.retry_at.nulls_first(), OnboardingCase.id).limit(ROUND))
+    ).all()
 
 
-async def ending(session: AsyncSession, warned_before: datetime) -> Sequence[int]:
-    """Return the approved cases whose credentials end before a moment and that this was not said of, or are over."""
+async def ending(session: AsyncSession, now: datetime, warned_before: datetime) -> Sequence[int]:
+    """Return the approved cases whose credentials have ended, or end before a moment and this was not said yet."""
+    unsaid = (OnboardingCase.expires_at <= warned_before) & OnboardingCase.renewal_due.is_(False)
     query = select(OnboardingCase.id).where(
-        OnboardingCase.state == CaseState.APPROVED.value, OnboardingCase.expires_at <= warned_before
+        OnboardingCase.state == CaseState.APPROVED.value, or_(OnboardingCase.expires_at <= now, unsaid)
     )
     return (await session.scalars(query.order_by(OnboardingCase.expires_at).limit(ROUND))).all()
 

@@ -165,24 +165,25 @@ class OnboardingJob:
             now.ccid = placed[0].ccid
             if now.standing == Standing.DUE and now.expires_at == row.expires_at:
                 now.standing = Standing.ISSUED.value
-                await self._record(session, placed, taken=False)
+                await self._record_issued(session, placed)
             elif now.standing in {Standing.LEAVING, Standing.NONE}:
                 # Stopped while it was being issued, and perhaps taken before it stood there.
                 now.standing, now.retry_at = Standing.LEAVING.value, None
-                await self._record(session, placed, taken=False)
+                await self._record_issued(session, placed)
 
     async def _take(self, row: OnboardingCase) -> None:
-        taken = []
         for kind in GIVES[CaseKind(row.kind)]:
             try:
-                taken.append(await self._credentials.take(row.address, kind))
+                taken = await self._credentials.take(row.address, kind)
             except NotFound:
                 continue
+            # One by one: what is gone is not found again when the next one fails.
+            async with self._database.transaction() as session:
+                await self._credentials.record_revoked(session, taken, actor=SYSTEM_ACCOUNT)
         async with self._database.transaction() as session:
             now = await self._locked(session, row.id)
             if now.standing == Standing.LEAVING:
                 now.standing = Standing.NONE.value
-                await self._record(session, taken, taken=True)
 
     async def _settle_members(self, row: OnboardingCase) -> None:
         async with self._database.reading() as session:
@@ -215,8 +216,9 @@ class OnboardingJob:
                 await self._ledger.record_member(session, row, "onboarding.member_registered", address, SYSTEM_ACCOUNT)
 
     async def _watch_ends(self) -> None:
+        business = self._clock.business()
         async with self._database.reading() as session:
-            ending = await repository.ending(session, self._clock.business() + self._terms.notice)
+            ending = await repository.ending(session, business, business + self._terms.notice)
         for case_id in ending:
             async with self._database.transaction() as session:
                 row = await self._locked(session, case_id)
@@ -239,10 +241,9 @@ class OnboardingJob:
         except RefiError as fault:
             log.warning("onboarding.not_screened", reason=fault.code)
 
-    async def _record(self, session: AsyncSession, credentials: Sequence[IssuedCredential], *, taken: bool) -> None:
-        record = self._credentials.record_revoked if taken else self._credentials.record_issued
+    async def _record_issued(self, session: AsyncSession, credentials: Sequence[IssuedCredential]) -> None:
         for credential in credentials:
-            await record(session, credential, actor=SYSTEM_ACCOUNT)
+            await self._credentials.record_issued(session, credential, actor=SYSTEM_ACCOUNT)
 
     async def _read(self, case_id: int) -> OnboardingCase:
         async with self._database.reading() as session:

@@ -50,6 +50,7 @@ class Registries:
         self.credentials: dict[tuple[bytes, bytes], tuple[int, bytes]] = {}
         self.sent: list[str] = []
         self.lost: set[str] = set()
+        self.silent: set[tuple[bytes, bytes]] = set()
         answers: dict[str, dict[str, Callable[..., Any]]] = {
             "IdentityRegistry": {
                 "getIdentity": lambda wallet: self.identities.get(wallet, NOBODY),
@@ -95,6 +96,8 @@ class Registries:
         self._sent("renewCredential")
 
     def _remove(self, ccid: bytes, kind: bytes, _context: bytes) -> None:
+        if (ccid, kind) in self.silent:
+            raise Unavailable("the RPC does not answer")
         if self.credentials.pop((ccid, kind), None) is None:
             raise Reverted("CredentialNotFound", (ccid, kind))
         self._sent("removeCredential")
@@ -169,7 +172,9 @@ class FakeScreening:
 class Desk:
     """The services, and what happens at them."""
 
-    def __init__(self, database: Database, journal: Journal | None = None, provider: Any = None) -> None:
+    def __init__(
+        self, database: Database, journal: Journal | None = None, provider: Any = None, chain: Any = None
+    ) -> None:
         self.database = database
         self.clock = FakeClock()
         self.journal = FakeJournal()
@@ -182,7 +187,7 @@ class Desk:
         self.ledger = CaseLedger(told, self.clock, self.jobs, TERMS)
         self.cases = Onboarding(self.ledger, self.provider, KEYS, told, self.clock, MemoryLimiter(), TERMS)
         self.organisations = Organisations(self.ledger)
-        credentials = CredentialService(self.chain, told)
+        credentials = CredentialService(chain or self.chain, told)
         self.job = OnboardingJob(
             database, self.ledger, self.provider, self.screening, credentials, KEYS, self.clock, TERMS
         )

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from backend.compliance.service import type_id
+from backend.compliance.types import CredentialType
 from backend.kernel.errors import Conflict, Forbidden, NotFound, Unavailable
 from backend.kit.db import Database
 from backend.onboarding.types import CaseState, Verdict
@@ -189,6 +191,19 @@ async def test_withdrawing_takes_what_was_issued_and_forgets_who_it_was(desk: De
             await desk.cases.disclose(session, OPERATOR, case_id)
         with pytest.raises(NotFound):
             await desk.cases.withdraw(session, APPLICANT)
+
+
+async def test_a_chain_that_falls_silent_between_two_credentials_loses_no_record(desk: Desk) -> None:
+    await desk.approved()
+    aml = next(key for key in desk.registries.credentials if key[1] == type_id(CredentialType.AML))
+    desk.registries.silent = {aml}
+    await desk.withdraw()
+    assert desk.journal.events().count("credential.revoked") == 1
+    desk.registries.silent = set()
+    desk.clock.advance(wall=timedelta(minutes=2))
+    await desk.job.run_once()
+    assert desk.journal.events().count("credential.revoked") == 2
+    assert not desk.registries.held(WALLET)
 
 
 async def test_credentials_that_end_soon_are_said_once_and_then_expire(desk: Desk) -> None:
