@@ -92,7 +92,13 @@ async def run(platform: "Platform", stop: asyncio.Event) -> None:
     anchored = asyncio.Event()
     # What a relay before this one left is settled at once.
     anchored.set()
-    settling = asyncio.create_task(settle_after(anchored, settlement.settle, stop))
+
+    async def settle() -> None:
+        # Its records carry the business time, which others move.
+        await platform.load()
+        await settlement.settle()
+
+    settling = asyncio.create_task(settle_after(anchored, settle, stop))
     settling.add_done_callback(_say_what_died)
     try:
         await relay(

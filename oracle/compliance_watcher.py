@@ -5,6 +5,7 @@ no earlier verdict counts: its last look grows old. Any number may run at once.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,21 @@ if TYPE_CHECKING:
 SLOWEST = timedelta(seconds=5)
 
 
-async def watch(watcher: RulesWatcher, stop: asyncio.Event, *, interval: timedelta) -> None:
-    """Look at the chain every so often until told to stop; while it is away, less and less often."""
+async def watch(
+    watcher: RulesWatcher,
+    stop: asyncio.Event,
+    *,
+    interval: timedelta,
+    follow: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Look at the chain every so often until told to stop; while it is away, less and less often.
+
+    `follow` brings the business clock to where others have moved it: records carry its time.
+    """
 
     async def look() -> None:
+        if follow is not None:
+            await follow()
         await watcher.poll()
 
     await repeat("compliance_watch", look, stop, interval, slowest=SLOWEST)
@@ -28,7 +40,8 @@ async def watch(watcher: RulesWatcher, stop: asyncio.Event, *, interval: timedel
 
 async def run(platform: "Platform", stop: asyncio.Event) -> None:
     """Watch for a deployment until told to stop."""
-    await watch(platform.service(RulesWatcher), stop, interval=platform.settings.watch_interval)
+    watcher = platform.service(RulesWatcher)
+    await watch(watcher, stop, interval=platform.settings.watch_interval, follow=platform.load)
 
 
 if __name__ == "__main__":
