@@ -14,6 +14,7 @@ from ._steps import Deployment
 from ._wiring import (
     DAY_SECONDS,
     KYC,
+    PROPOSAL_THRESHOLD,
     TIMELOCK_DELAY_SECONDS,
     USD_SCALE,
     ZERO_ADDRESS,
@@ -23,6 +24,7 @@ from ._wiring import (
 )
 
 ALLOWS = 1  # PolicyEngine.Default
+VOTING_DELAY_SECONDS, VOTING_PERIOD_SECONDS = 3_600, 3 * DAY_SECONDS  # RefiGovernor.INITIAL_*
 Expectation = tuple[str, str, list[Any], Any]
 
 
@@ -113,6 +115,9 @@ def _wires(at: Deployment, plan: Plan) -> Iterator[Expectation]:
     yield "CredentialValidatorPolicy", "getCredentialSources", [KYC], [registries]
     yield "RefiGovernor", "timelock", [], at.address("RefiTimelock")
     yield "RefiGovernor", "token", [], at.address("RefiToken")
+    yield "RefiGovernor", "votingDelay", [], VOTING_DELAY_SECONDS
+    yield "RefiGovernor", "votingPeriod", [], VOTING_PERIOD_SECONDS
+    yield "RefiGovernor", "proposalThreshold", [], PROPOSAL_THRESHOLD
     yield "RefiTimelock", "getMinDelay", [], TIMELOCK_DELAY_SECONDS
     yield "Staking", "token", [], at.address("RefiToken")
     yield "VarAttestor", "ORACLE", [], at.address("ReturnsOracle")

@@ -1,6 +1,6 @@
 """Who was ever let in and is still in: roles without a list on chain are read from the events that change them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from eth_utils.abi import event_abi_to_log_topic
@@ -36,13 +36,16 @@ GRANTS = {
 }
 INSTALLS = ("PolicyAdded", "PolicyAddedAt")
 LIMITS = ("Allowed", "Disallowed")
+REGISTRATIONS = ("LogRegistered", "UniverseRegistered", "PolicyDefined")
 REGISTERED_BY_VOTE = frozenset({"AnchorerSet", "AttesterSet"})
 Member = tuple[str, str, str]
 
 
 def member_faults(at: Deployment, plan: Plan) -> Iterator[str]:
     """Yield who has a role that the plan does not give, or lacks one; parameters and bounds that are others."""
-    members: dict[Member, str] = {}
+    members: dict[Member, EventData] = {}
+    ever: set[Member] = set()
+    registered = dict.fromkeys(REGISTRATIONS, 0)
     names: dict[tuple[str, str, str], list[str]] = {}
     steps: dict[tuple[str, str], list[Any]] = {}
     for contract, event in _events(at):
@@ -52,16 +55,20 @@ def member_faults(at: Deployment, plan: Plan) -> Iterator[str]:
             member = (contract, _text(arguments[group]) if group else "", _text(arguments[account]))
             members.pop(member, None)
             if arguments[holds] if isinstance(holds, str) else holds:
-                members[member] = kind
+                members[member] = event
+                ever.add(member)
         elif kind in INSTALLS:
             installed = (_text(arguments["target"]), _text(arguments["selector"]), _text(arguments["policy"]))
             names[installed] = [_text(name) for name in arguments["policyParameterNames"]]
+        elif kind in REGISTRATIONS:
+            registered[kind] += event["blockNumber"] <= at.last_block
         elif kind in LIMITS:
             bounded = (_text(arguments["target"]), _text(arguments["setter"]))
             steps.pop(bounded, None)
             if kind == "Allowed":
                 steps[bounded] = [_text(arguments["getter"]), arguments["maxChangeBps"], arguments["minDelay"]]
     yield from _strangers(at, plan, members)
+    yield from _beside_the_plan(at, plan, ever, registered)
     yield from _parameters(at, plan, names)
     if steps != (planned := _steps(at, plan)):
         yield f"LimitSteward: expected {planned}, found {steps}"
@@ -94,16 +101,33 @@ def planned_members(at: Deployment, plan: Plan) -> set[Member]:
     return found
 
 
-def _strangers(at: Deployment, plan: Plan, members: dict[Member, str]) -> Iterator[str]:
+def _strangers(at: Deployment, plan: Plan, members: Mapping[Member, EventData]) -> Iterator[str]:
     planned = planned_members(at, plan)
-    # Off a local chain governance registers logs and their accounts: only the deployer must not be among them
-    by_vote = () if at.chain_id in LOCAL_CHAIN_IDS else REGISTERED_BY_VOTE
     for contract, group, account in sorted(members.keys() - planned):
-        if members[contract, group, account] not in by_vote or account == at.deployer.lower():
+        event = members[contract, group, account]
+        # Off a local chain governance registers logs with their accounts, after the deployment
+        by_vote = event["event"] in REGISTERED_BY_VOTE and event["blockNumber"] > at.last_block
+        if account == at.deployer.lower() or at.chain_id in LOCAL_CHAIN_IDS or not by_vote:
             whose = " (the deployer)" if account == at.deployer.lower() else ""
             yield f"{contract}: {account}{whose} has a role that is not planned {group}".rstrip()
     for contract, group, account in sorted(planned - members.keys()):
         yield f"{contract}: {account} lacks its role {group}".rstrip()
+
+
+def _beside_the_plan(at: Deployment, plan: Plan, ever: set[Member], registered: Mapping[str, int]) -> Iterator[str]:
+    # What the deployer could have done between the plan's steps and left behind: an operation that waits in the
+    # timelock, a log or a policy of its own
+    held = {("PolicyEngine", _text(role), at.deployer.lower()) for role in ENGINE_ROLES}
+    held.add(("RefiTimelock", _text(DEFAULT_ADMIN_ROLE), at.deployer.lower()))
+    for contract, group, account in sorted(ever - held):
+        if account == at.deployer.lower():
+            yield f"{contract}: the deployer once had a role that is not planned {group}".rstrip()
+    planned = dict.fromkeys(REGISTRATIONS, 0)
+    if at.chain_id in LOCAL_CHAIN_IDS:
+        planned = dict(zip(REGISTRATIONS, (bool(plan.log), bool(plan.universe), len(plan.var_policies)), strict=True))
+    for kind, count in planned.items():
+        if registered[kind] != count:
+            yield f"{kind}: {registered[kind]} times before the hand-over, {int(count)} planned"
 
 
 def _parameters(at: Deployment, plan: Plan, names: dict[tuple[str, str, str], list[str]]) -> Iterator[str]:
@@ -126,7 +150,7 @@ def _steps(at: Deployment, plan: Plan) -> dict[tuple[str, str], list[Any]]:
 
 
 def _events(at: Deployment) -> Iterator[tuple[str, EventData]]:
-    wanted = {*GRANTS, *INSTALLS, *LIMITS}
+    wanted = {*GRANTS, *INSTALLS, *LIMITS, *REGISTRATIONS}
     by_place = {contract.address: (name, _decoders(contract, wanted)) for name, contract in at.contracts.items()}
     topics = {topic for _, decoders in by_place.values() for topic in decoders}
     for log in _logs(at, sorted(by_place), sorted(topics)):

@@ -52,6 +52,7 @@ class Deployment:
     contracts: dict[str, Contract] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     mined: dict[int, str] = field(default_factory=dict)
+    last_block: int = 0
     sent: int = 0
     _nonce: int = -1
     _price: tuple[int, int] = (0, 0)
@@ -107,7 +108,7 @@ class Deployment:
         receipt = next((found for found in self._receipts(attempts) if found["status"]), None)
         if receipt is None:
             receipt = self._carry_out(number, what, key, {"data": data} | ({"to": to} if to else {}))
-        self.mined[number] = Web3.to_hex(receipt["transactionHash"])
+        self.mined[number], self.last_block = Web3.to_hex(receipt["transactionHash"]), receipt["blockNumber"]
         return receipt
 
     def _carry_out(self, number: int, what: str, key: str, call: Mapping[str, Any]) -> TxReceipt:

@@ -82,6 +82,12 @@ def owned(name: str, function: str, *arguments: object) -> Tampering:
     return lambda at: at.as_timelock(name, function, *arguments)
 
 
+def passing(platform: Platform, name: str, role: bytes, account: str) -> None:
+    """Give a role and take it away again."""
+    for change in ("grantRole", "revokeRole"):
+        platform.as_timelock(name, change, role, account)
+
+
 def log_of(platform: Platform) -> bytes:
     """Return the plan's log."""
     log = Plan.from_json(platform.plan.read_text()).log
@@ -114,6 +120,10 @@ FAULTS: dict[str, dict[str, tuple[Tampering, str]]] = {
         "a stranger proposes to the timelock": (
             owned("RefiTimelock", "grantRole", PROPOSER_ROLE, STRANGER),
             f"RefiTimelock: {STRANGER.lower()} has a role that is not planned",
+        ),
+        "the deployer once proposed to the timelock": (
+            lambda at: passing(at, "RefiTimelock", PROPOSER_ROLE, deployer(at)),
+            "RefiTimelock: the deployer once had a role that is not planned 0xb09aa5ae",
         ),
         "the governor proposes no more": (
             lambda at: at.as_timelock("RefiTimelock", "revokeRole", PROPOSER_ROLE, address(at, "RefiGovernor")),

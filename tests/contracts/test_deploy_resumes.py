@@ -9,6 +9,7 @@ from eth_account import Account
 from web3 import HTTPProvider, Web3
 from web3.types import RPCEndpoint
 
+from scripts.deploy._artifacts import Artifact
 from scripts.deploy._journal import alone, journal_beside
 from scripts.deploy._plan import Plan, PlanRefused
 from scripts.deploy._platform import verify
@@ -160,6 +161,21 @@ def test_a_nonce_that_somebody_else_used_costs_nothing_but_the_nonce(url: str, p
     deploy_with(ANVIL_KEY, url, plan)
     assert sent(url) == len(steps(plan)) + 1
     assert is_as_planned(url, plan)
+
+
+def test_what_the_deployer_registers_beside_the_plan_is_found(url: str, plan: Path) -> None:
+    assert deploy_and_die(ANVIL_KEY, url, plan, "mined", 40)
+    lines = journal_beside(Plan.from_json(plan.read_text()).out).read_text().splitlines()[1:]
+    [made] = [step for step in map(json.loads, lines) if step["what"].startswith("deploy AuditAnchor")]
+    web3 = Web3(HTTPProvider(url))
+    anchor = web3.eth.contract(
+        web3.eth.get_transaction_receipt(made["tx_hash"])["contractAddress"], abi=Artifact.load("AuditAnchor").abi
+    )
+    own = anchor.functions.registerLog("refi.trading/own", b"\2" * 32, [PEOPLE["stranger"].address])
+    web3.eth.wait_for_transaction_receipt(own.transact({"from": DEPLOYER.address}))
+    with pytest.raises(PlanRefused, match="LogRegistered: 2 times before the hand-over, 1 planned"):
+        deploy_with(ANVIL_KEY, url, plan)
+    assert not Plan.from_json(plan.read_text()).out.exists()
 
 
 def test_two_runs_at_once_are_refused(url: str, plan: Path) -> None:
