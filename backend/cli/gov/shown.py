@@ -8,6 +8,7 @@ from backend.governance.types import Motion, ProposalState, ShownCall
 
 WIDTH = 20
 SHORT = 12
+TITLE = 96
 VOTE = 10**18
 MARKS = {True: "yes", False: "NO", None: "not said in the text"}
 
@@ -36,7 +37,7 @@ def quorum_percent(motion: Motion) -> int:
 
 def line(motion: Motion) -> str:
     """Return a proposal as one line."""
-    title = harmless(motion.description.split("\n")[0])[:70]
+    title = harmless(motion.description.split("\n")[0])[:TITLE]
     mark = "  !! the text is not what the payload does" if motion.text.matches is False else ""
     number = str(motion.made.number)[:SHORT]
     return f"{number}  {motion.state.name.lower():<9} quorum {quorum_percent(motion):>4} %  {title}{mark}"

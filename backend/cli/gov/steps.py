@@ -20,6 +20,7 @@ OPERATOR = "operator:cli"
 PAID = re.compile(r"value=(\d+)")
 HEX_DATA = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 FEWEST_DIGITS = 4
+LATEST = "latest"
 
 Choose = Callable[[ProposalService, str], Awaitable[Act]]
 
@@ -70,9 +71,14 @@ def step(hand: Hand, choose: Choose) -> dict[str, Any]:
 
 
 async def number_of(service: ProposalService, text: str) -> int:
-    """Return the proposal that a number, or the beginning of one, names; raise Invalid that says which there are."""
+    """Return the proposal that a number, the beginning of one, or "latest" names; raise Invalid that says what may."""
+    if text == LATEST:
+        newest = await service.numbers()
+        if not newest:
+            raise Invalid("no proposal has been made")
+        return newest[-1]
     if not re.fullmatch(rf"\d{{{FEWEST_DIGITS},78}}", text):
-        raise Invalid(f"{text!r} is no proposal: {FEWEST_DIGITS} or more digits of its number (`refi gov list`)")
+        raise Invalid(f"{text!r} is no proposal: latest, or {FEWEST_DIGITS} or more digits of its number")
     known = [str(number) for number in await service.numbers()]
     found = [number for number in known if number.startswith(text)]
     if len(found) != 1:

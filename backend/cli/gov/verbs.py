@@ -29,7 +29,7 @@ def sha256(text: str) -> str:
     return text.removeprefix("0x")
 
 
-Number = Annotated[str, typer.Argument(metavar="PROPOSAL", help="A proposal's number, or how it begins.")]
+Number = Annotated[str, typer.Argument(metavar="PROPOSAL", help="A proposal's number, how it begins, or latest.")]
 KeyFile = Annotated[
     Path | None, typer.Option("--wallet", help="A file with the key that signs; else the operator's key is used.")
 ]
