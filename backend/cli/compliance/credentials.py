@@ -14,7 +14,7 @@ OPERATOR = "operator:cli"
 
 def issue(address: str, kind: str, expires: str) -> dict[str, Any]:
     """Give a wallet a credential, for ever or until a moment."""
-    credential, until = _kind(kind), _moment(expires)
+    credential, until = kind_of(kind), moment_of(expires)
 
     async def work(platform: Any) -> dict[str, Any]:
         service: CredentialService = platform.service(CredentialService)
@@ -26,7 +26,7 @@ def issue(address: str, kind: str, expires: str) -> dict[str, Any]:
 
 def revoke(address: str, kind: str) -> dict[str, Any]:
     """Take a credential from a wallet."""
-    credential = _kind(kind)
+    credential = kind_of(kind)
 
     async def work(platform: Any) -> dict[str, Any]:
         service: CredentialService = platform.service(CredentialService)
@@ -36,14 +36,16 @@ def revoke(address: str, kind: str) -> dict[str, Any]:
     return with_platform(work)
 
 
-def _kind(name: str) -> CredentialType:
+def kind_of(name: str) -> CredentialType:
+    """Return a credential by its name."""
     try:
         return CredentialType(name)
     except ValueError as unknown:
         raise Invalid(f"{name!r} is no credential: one of {', '.join(CredentialType)}") from unknown
 
 
-def _moment(text: str) -> datetime | None:
+def moment_of(text: str) -> datetime | None:
+    """Return a moment with its time zone, None for an empty text."""
     if not text:
         return None
     try:

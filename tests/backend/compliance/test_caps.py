@@ -1,6 +1,7 @@
 """Caps on chain open with credentials and hear of reviews; where a deployment has none, nothing is sent."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,8 @@ from backend.kernel.errors import Conflict, Invalid, NotFound, Unavailable
 from backend.kit.db import Database
 from backend.ports.chain import Reverted
 from backend.ports.signer import KeyRole
+from backend.risk.service import RiskGate
+from tests.backend.pipeline.rooms import LIMITS, MARKET_DATA, House
 from tests.fakes import FakeChain, FakeJournal
 
 WALLET = "0x" + "AB" * 20
@@ -153,3 +156,25 @@ async def test_a_limit_without_a_rule_and_one_that_is_none_are_named() -> None:
         await StewardService(stewarded(0, 0, 0), FakeJournal()).rule_of("VolumePolicy")
     with pytest.raises(Invalid, match="VolumePolicy, SlidingVolumePolicy"):
         await StewardService(stewarded(0), FakeJournal()).rule_of("PausePolicy")
+
+
+async def test_an_operators_review_is_told_on_in_the_reviews_own_transaction(
+    database: Database, tmp_path: Path
+) -> None:
+    house = House(database, tmp_path)
+    told: list[tuple[str, bytes]] = []
+
+    async def on_review(address: str, commitment: bytes) -> None:
+        told.append((address, commitment))
+        if len(told) > 1:
+            raise Unavailable("the RPC does not answer")
+
+    risk = RiskGate(house.market, MARKET_DATA, house.journal, house.switch, LIMITS, on_review)
+    trader = await house.trader(1, reviewed=False)
+    async with database.transaction() as session:
+        await risk.record_review(session, trader, "looked at", actor="operator")
+    assert [address for address, _ in told] == [trader.address]
+    assert len(told[0][1]) == 32
+    with pytest.raises(Unavailable):
+        async with database.transaction() as session:
+            await risk.record_review(session, trader, "looked at again", actor="operator")

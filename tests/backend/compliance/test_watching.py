@@ -1,11 +1,12 @@
 """The watcher moves the rules' version for whatever a verdict may rest on, and for nothing else."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 import pytest
 
-from backend.compliance.repository.rules import RulesSeen, rules_seen
+from backend.compliance.repository.rules import RulesSeen, hold_rules, rules_seen
 from backend.compliance.service import RulesWatcher
 from backend.compliance.service.watching import BOOKKEEPING
 from backend.kernel.errors import Unavailable
@@ -244,5 +245,23 @@ async def test_what_another_watcher_wrote_meanwhile_is_left_as_it_is(database: D
     chain.meanwhile = world.another().poll
     polled = await world.watcher.poll()
     assert (polled.version, polled.changes) == (2, ())
+    assert (await world.seen()).version == 2
+    assert world.journal.events() == ["compliance.rules_changed"] * 2
+
+
+async def test_an_order_that_holds_the_version_goes_first_and_watchers_at_once_move_it_once(
+    postgres_database: Database,
+) -> None:
+    world = Watched(postgres_database)
+    await asyncio.gather(*(world.another().poll() for _ in range(3)))
+    assert (await world.seen()).version == 1
+    world.happens("CredentialRegistry", "CredentialRemoved")
+    async with postgres_database.transaction() as session:
+        assert (await hold_rules(session)).version == 1
+        looking = [asyncio.create_task(world.another().poll()) for _ in range(3)]
+        await asyncio.wait(looking, timeout=0.3)
+        assert not any(task.done() for task in looking)
+        assert (await hold_rules(session)).version == 1
+    await asyncio.gather(*looking)
     assert (await world.seen()).version == 2
     assert world.journal.events() == ["compliance.rules_changed"] * 2
