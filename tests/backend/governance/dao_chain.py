@@ -63,12 +63,12 @@ class Dao:
         self.local.rpc("evm_mine")
 
 
-def deployed(node: str, folder: Path) -> Dao:
+def deployed(node: str, folder: Path, operator: str = "") -> Dao:
     """Deploy token, timelock, governor, registry, and the order gate with the one rule about models."""
     web3 = Web3(HTTPProvider(node, exception_retry_configuration=None))
     local = LocalChain(node, folder, FakeSigner(), web3)
     dao = Dao(local)
-    operator = Web3.to_checksum_address(local.signer.address(KeyRole.OPERATOR))
+    operator = Web3.to_checksum_address(operator or local.signer.address(KeyRole.OPERATOR))
     for funded in (operator, *(wallet.address for wallet in dao.wallets.values())):
         local.rpc("anvil_setBalance", funded, hex(10**20))
     token = local.deploy("RefiToken", local.owner, SUPPLY)
