@@ -399,6 +399,8 @@ def _build(side: Side, theirs: Mapping[str, Any]) -> None:
     for name in ("stubborn", *(f"filler{n}" for n in range(9))):
         side.add_contract(name, _deploy(side, "StubbornPolicy", engine.address, owner, file="AceHelpers"))
     _add_ours(side)
+    # Between blocks without a time of their own the node's clock has gone on.
+    side.at(side.clock + DAY // 2)
     side.do("owner", "senders", "authorizeSender", side.people["relay"])
     side.do("owner", "issuers", "authorizeSender", side.people["issuer"])
     for registry, functions in (

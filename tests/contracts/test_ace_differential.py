@@ -4,10 +4,12 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from backend.cli.local import ROOT
 from scripts.chaos.attestor_chain import undone
 from tests.contracts import ace_chains, ace_house, ace_people, ace_rules
 from tests.contracts.ace_world import START, Side, ace_world
 
+DECISION = ROOT / "docs" / "decisions" / "0030-equal-to-ace-and-where-not.md"
 TABLE = {**ace_chains.ROWS, **ace_people.ROWS, **ace_rules.ROWS, **ace_house.ROWS}
 
 
@@ -33,3 +35,12 @@ def transcript(side: Side, sentence: str) -> list[str]:
         side.at(START)
         TABLE[sentence](side)
     return list(side.transcript)
+
+
+def test_every_difference_is_decided_and_shown(sides: Mapping[str, Side]) -> None:
+    side = sides["ours"]
+    lines = [line for sentence in TABLE for line in transcript(side, sentence)]
+    shown = {line.partition("differs: ")[2] for line in lines if "differs: " in line}
+    rows = (line for line in DECISION.read_text("utf-8").splitlines() if line.startswith("| "))
+    decided = {line.split("|")[1].strip() for line in rows}
+    assert decided - {"why"} == shown

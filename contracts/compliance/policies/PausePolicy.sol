@@ -30,6 +30,11 @@ contract PausePolicy is Policy {
         return "PausePolicy 1.0.0 (ReFi.Trading)";
     }
 
+    /// @notice `paused` by ACE's name
+    function s_paused() external view returns (bool) {
+        return paused;
+    }
+
     /// @inheritdoc IPolicy
     function run(address, address, bytes4, bytes[] calldata, bytes calldata)
         external

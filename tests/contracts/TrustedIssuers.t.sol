@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {PolicyEngine} from "../../contracts/compliance/PolicyEngine.sol";
+import {TrustedIssuerRegistry} from "../../contracts/compliance/TrustedIssuerRegistry.sol";
+import {AuthorizedSenderPolicy} from "../../contracts/compliance/policies/AuthorizedSenderPolicy.sol";
+import {IPolicyEngine} from "../../contracts/interfaces/IPolicyEngine.sol";
+import {ITrustedIssuerRegistry} from "../../contracts/interfaces/ITrustedIssuerRegistry.sol";
+import {Base} from "./Base.t.sol";
+
+/// @notice Who is trusted to issue, by the engine's word only
+contract TrustedIssuersTest is Base {
+    string private constant NAME = "did:web:issuer.example";
+
+    PolicyEngine private engine;
+    TrustedIssuerRegistry private registry;
+
+    function setUp() public {
+        engine = new PolicyEngine(address(this));
+        registry = new TrustedIssuerRegistry(owner, address(engine));
+        AuthorizedSenderPolicy senders = new AuthorizedSenderPolicy(address(engine), owner, one(guardian));
+        bytes4[2] memory selectors =
+            [ITrustedIssuerRegistry.addTrustedIssuer.selector, ITrustedIssuerRegistry.removeTrustedIssuer.selector];
+        for (uint256 i = 0; i < 2; i++) {
+            engine.addPolicy(address(registry), selectors[i], address(senders), new bytes32[](0));
+        }
+        engine.setTargetDefaultPolicyAllow(address(registry), true);
+    }
+
+    function testFuzz_whom_the_engine_lets_in_is_trusted_until_taken_off(string memory name, string memory other)
+        public
+    {
+        vm.assume(keccak256(bytes(name)) != keccak256(bytes(other)));
+        vm.startPrank(guardian);
+        registry.addTrustedIssuer(name, "");
+        requireTrue(registry.isTrustedIssuer(name), "trusted");
+        requireTrue(!registry.isTrustedIssuer(other), "not the other");
+        requireEqual(keccak256(bytes(name)), registry.getTrustedIssuers()[0]);
+        registry.removeTrustedIssuer(name, "");
+        requireTrue(!registry.isTrustedIssuer(name), "not any more");
+        requireEqual(0, registry.getTrustedIssuers().length);
+    }
+
+    function test_nobody_else_writes() public {
+        vm.startPrank(stranger);
+        vm.expectPartialRevert(IPolicyEngine.PolicyRunRejected.selector);
+        registry.addTrustedIssuer(NAME, "");
+        vm.expectPartialRevert(IPolicyEngine.PolicyRunRejected.selector);
+        registry.removeTrustedIssuer(NAME, "");
+        vm.stopPrank();
+        vm.prank(owner);
+        vm.expectPartialRevert(IPolicyEngine.PolicyRunRejected.selector);
+        registry.addTrustedIssuer(NAME, "");
+    }
+
+    function test_trust_that_changes_nothing_is_refused() public {
+        bytes32 hash = keccak256(bytes(NAME));
+        vm.startPrank(guardian);
+        vm.expectRevert(abi.encodeWithSelector(TrustedIssuerRegistry.IssuerNotTrusted.selector, hash));
+        registry.removeTrustedIssuer(NAME, "");
+        registry.addTrustedIssuer(NAME, "");
+        vm.expectRevert(abi.encodeWithSelector(TrustedIssuerRegistry.IssuerTrusted.selector, hash));
+        registry.addTrustedIssuer(NAME, "");
+    }
+}
