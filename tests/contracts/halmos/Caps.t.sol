@@ -5,7 +5,8 @@ import {ProgressiveCapPolicy} from "../../../contracts/compliance/policies/Progr
 import {IProgressiveCaps} from "../../../contracts/interfaces/IProgressiveCaps.sol";
 import {Base} from "../Base.t.sol";
 
-/// @notice For every account and time, with the tiers of the deployment: what `make prove` shows
+/// @notice For every account and time below 2^24 seconds, with the tiers of the deployment: what `make prove` shows. Ages
+/// are differences of UTC days, so that a whole number of days later the same holds.
 contract CapsProof is Base {
     ProgressiveCapPolicy private caps;
 
@@ -22,9 +23,9 @@ contract CapsProof is Base {
     function check_caps_are_monotone_in_age(
         address account,
         bool isReviewed,
-        uint32 openedAt,
-        uint32 first,
-        uint32 later
+        uint24 openedAt,
+        uint24 first,
+        uint24 later
     ) public {
         vm.assume(account != address(0) && openedAt > 0 && openedAt <= first && first <= later);
         vm.warp(openedAt);
@@ -37,7 +38,7 @@ contract CapsProof is Base {
     }
 
     /// @notice Without a review the last cap is reached at no age, and a review lowers none.
-    function check_the_last_cap_takes_a_review(address account, uint32 openedAt, uint32 time) public {
+    function check_the_last_cap_takes_a_review(address account, uint24 openedAt, uint24 time) public {
         vm.assume(account != address(0) && openedAt > 0 && openedAt <= time);
         vm.warp(openedAt);
         caps.open(account);
