@@ -232,6 +232,10 @@ class OnboardingJob:
                     await self._ledger.record(session, row, "onboarding.renewal_due", SYSTEM_ACCOUNT)
 
     async def _screen_again(self) -> None:
+        async with self._database.reading() as session:
+            # Where nobody waits for it a deployment without lists is none to warn of.
+            if not await repository.screened_otherwise(session, ""):
+                return
         try:
             lists = await self._screening.lists()
             async with self._database.reading() as session:
