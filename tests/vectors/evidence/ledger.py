@@ -70,6 +70,10 @@ class Ledger:
         pack["entries"][0]["disclosed"] = {name: shown[name] for name in ATTESTED_FIELDS}
         return pack | {"var": var}
 
+    def content(self, seq: int) -> dict[str, JsonValue]:
+        """Return what a record says beside its place in the account's chain."""
+        return _content(seq, self._committed)
+
     def leaves(self) -> list[bytes]:
         """Return the hashes of all entries."""
         return [merkle.leaf_hash(entry) for entry in self.entries]
@@ -88,7 +92,7 @@ class Ledger:
             "account": encode_bytes(ACCOUNT),
             "seq": seq,
             "prev": encode_bytes(self.commitments[-1] if self.commitments else bytes(32)),
-            **_content(seq, self._committed),
+            **self.content(seq),
         }
         salt = sha256(self._seed + b"salt%d" % seq).digest()
         self.records.append(record)

@@ -25,6 +25,7 @@ from backend.transparency.engine.verifier import Named, Reverted, Rpc, Unreachab
 from scripts.chaos.pack_cases import VECTORS
 from tests.vectors.evidence.epochs import attested_epoch
 from tests.vectors.evidence.ledger import Ledger, LedgerChain
+from tests.vectors.evidence.orders import ENGINE, GATE, GRACE, PAPER, Orders, OrdersChain, bad_cases
 
 ROOT = Path(__file__).parents[3]
 GOOD = VECTORS / "good"
@@ -188,6 +189,21 @@ def ledger_cases(shelf: Shelf, ledger: Ledger) -> None:
         shelf.put(name, about, pack, named, LedgerChain(pack))
 
 
+def order_cases(shelf: Shelf) -> None:
+    """Put the packs of orders whose receipts hold a context, and their bad twins."""
+    orders = Orders()
+    named = {"contract": orders.contract, "chain_id": orders.chain_id, "engine": ENGINE, "target": GATE}
+    for name, about, seq in (
+        ("paper", "an order of a model without a vote at a venue without money", PAPER),
+        ("grace", "a person's sale while the rules did not answer", GRACE),
+    ):
+        pack = orders.order(seq)
+        shelf.put(name, about, pack, named, OrdersChain(pack))
+    bad = json.loads((VECTORS / "bad.json").read_text())
+    others = [case for case in bad["cases"] if case.get("good") not in {"good/paper.refi.json", "good/grace.refi.json"}]
+    _write(VECTORS / "bad.json", bad | {"cases": others + bad_cases(orders)})
+
+
 def attested_case(shelf: Shelf) -> None:
     """Put the pack of an attested epoch, VaR and expected shortfall, the second of its chain."""
     with attested_epoch() as made:
@@ -218,6 +234,7 @@ def main() -> int:
         demo_cases(shelf, read_demo(options.demo))
     attested_case(shelf)
     ledger_cases(shelf, Ledger())
+    order_cases(shelf)
     _write(GOOD / "cases.json", {"cases": shelf.cases})
     print(*(case["pack"] for case in shelf.cases), sep="\n")  # noqa: T201 - a command
     return 0
