@@ -35,6 +35,8 @@ class Hand:
     def __post_init__(self) -> None:
         if self.key_file is not None and self.unsigned_for:
             raise Invalid("--wallet signs and sends, --unsigned only writes the transaction: choose one")
+        if self.key_file is not None:
+            _key(self.key_file)
 
     def sender(self, platform: "Platform") -> str:
         """Return the address that the step comes from."""
@@ -70,6 +72,12 @@ def step(hand: Hand, choose: Choose) -> dict[str, Any]:
     return with_platform(work)
 
 
+def require_number(text: str) -> None:
+    """Raise Invalid for what can name no proposal."""
+    if text != LATEST and not re.fullmatch(rf"\d{{{FEWEST_DIGITS},78}}", text):
+        raise Invalid(f"{text!r} is no proposal: latest, or {FEWEST_DIGITS} or more digits of its number")
+
+
 async def number_of(service: ProposalService, text: str) -> int:
     """Return the proposal that a number, the beginning of one, or "latest" names; raise Invalid that says what may."""
     if text == LATEST:
@@ -77,8 +85,7 @@ async def number_of(service: ProposalService, text: str) -> int:
         if not newest:
             raise Invalid("no proposal has been made")
         return newest[-1]
-    if not re.fullmatch(rf"\d{{{FEWEST_DIGITS},78}}", text):
-        raise Invalid(f"{text!r} is no proposal: latest, or {FEWEST_DIGITS} or more digits of its number")
+    require_number(text)
     known = [str(number) for number in await service.numbers()]
     found = [number for number in known if number.startswith(text)]
     if len(found) != 1:

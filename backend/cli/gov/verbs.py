@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from backend.cli.app import FAILED, OK, Json, show
+from backend.cli.app import choose as choose_one
 from backend.kernel.errors import Invalid
 
 gov = typer.Typer(name="gov", help="What the DAO decides: proposals, votes, models.", no_args_is_help=True)
@@ -62,10 +63,12 @@ def gov_list(
 def gov_show(number: Number, as_json: Json = False) -> None:
     """Show a proposal: what it says, what it does, how the vote stands; exit 1 when the text is not what it does."""
     from backend.cli.gov.shown import page
-    from backend.cli.gov.steps import number_of
+    from backend.cli.gov.steps import number_of, require_number
     from backend.cli.session import with_platform
     from backend.governance.schemas import MotionOut
     from backend.governance.service import ProposalService
+
+    require_number(number)
 
     async def work(platform: Any) -> Any:
         service = platform.service(ProposalService)
@@ -133,8 +136,11 @@ def gov_delegate(
     """Let tokens vote; tokens that are not delegated count for nothing."""
     from backend.cli.gov.steps import Hand, step
 
+    if not int(wallet(to) or ZERO, 16):
+        raise Invalid("votes delegated to nobody count for nothing: name a wallet")
+
     async def choose(service: Any, _sender: str) -> Any:
-        return service.delegate(wallet(to) or ZERO)
+        return service.delegate(to)
 
     _tell(step(Hand(key_file, unsigned), choose), "delegate", as_json=as_json)
 
@@ -149,7 +155,11 @@ def gov_vote(
     as_json: Json = False,
 ) -> None:
     """Vote on a proposal."""
-    from backend.cli.gov.steps import Hand, number_of, step
+    from backend.cli.gov.steps import Hand, number_of, require_number, step
+    from backend.governance.engine import VOTES
+
+    choose_one(support, list(VOTES), "vote")
+    require_number(number)
 
     async def choose(service: Any, _sender: str) -> Any:
         return service.vote(await number_of(service, number), support, reason)
@@ -280,7 +290,9 @@ def agent_promote(
 
 
 def _settle(action: str, number: str, key_file: Path | None, unsigned: str, *, as_json: bool) -> None:
-    from backend.cli.gov.steps import Hand, number_of, step
+    from backend.cli.gov.steps import Hand, number_of, require_number, step
+
+    require_number(number)
 
     async def choose(service: Any, _sender: str) -> Any:
         found = await number_of(service, number)
