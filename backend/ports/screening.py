@@ -81,7 +81,7 @@ class ScreeningHit:
 
 @dataclass(frozen=True, slots=True)
 class ScreeningResult:
-    """What was found, best first, and every list version that was looked at."""
+    """What was found, wallets and then the best first, and every list version that was looked at."""
 
     hits: tuple[ScreeningHit, ...]
     lists: tuple[ScreeningList, ...]

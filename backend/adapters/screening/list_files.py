@@ -1,6 +1,7 @@
 """Screens against list files that are kept by their hash, each read and indexed once."""
 
 import asyncio
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -100,6 +101,9 @@ class ListFiles:
                             out.write(block)
                 except OSError as unreadable:
                     raise Invalid(f"{part.name} cannot be read: {unreadable.strerror}") from unreadable
+            # On disk before a transaction says that it is in force.
+            out.flush()
+            os.fsync(out.fileno())
         return digest.hexdigest()
 
     def _index(self, known: ScreeningList) -> ListIndex:
@@ -135,7 +139,7 @@ class ListFiles:
         lists: tuple[ScreeningList, ...],
     ) -> ScreeningResult:
         hits = [hit for known, index in indexes for hit in hits_in(subject, known, index, self._threshold)]
-        hits.sort(key=lambda hit: (-hit.score, hit.list_name, hit.entry_id))
+        hits.sort(key=lambda hit: (not hit.wallet, -hit.score, hit.list_name, hit.entry_id))
         return ScreeningResult(tuple(hits[:MAX_HITS]), lists, outcome_of(hits))
 
 
