@@ -1,10 +1,12 @@
 """One node with our engine and a real Chainlink ACE engine on it, and a pen that writes down what each does."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from time import monotonic, sleep
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from eth_abi.abi import decode, encode
 from eth_account import Account
@@ -12,11 +14,10 @@ from eth_account.messages import encode_typed_data
 from eth_utils.abi import collapse_if_tuple
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
-from web3 import Web3
+from web3 import HTTPProvider, Web3
 from web3.contract import Contract
-from web3.types import RPCEndpoint
 
-from scripts.local_node import artifact, ask, node
+from scripts.local_node import artifact, node
 from tests.contracts.ace_artifacts import ace_artifacts
 
 CHAIN_ID = 42069
@@ -98,12 +99,50 @@ class Differs:
 Expected = str | None | Differs
 
 
+class Wire:
+    """One open connection to the node: a table of thousands of calls has no time for new ones."""
+
+    def __init__(self, web3: Web3) -> None:
+        url = str(cast(HTTPProvider, web3.provider).endpoint_uri)
+        self._connection = HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE_SECONDS)
+
+    def answer(self, method: str, *arguments: Any) -> dict[str, Any]:
+        """Return the node's whole answer, an error too."""
+        question = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": arguments})
+        self._connection.request("POST", "/", question, {"Content-Type": "application/json"})
+        answer: dict[str, Any] = json.loads(self._connection.getresponse().read())
+        return answer
+
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """Return what the node answers."""
+        answer = self.answer(method, *arguments)
+        if "error" in answer:
+            raise AssertionError(f"{method}: {answer['error']}")
+        return answer["result"]
+
+    def send(self, call: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Send a transaction; return its receipt once the node has mined it."""
+        identity = self.ask("eth_sendTransaction", call)
+        deadline = monotonic() + PATIENCE_SECONDS
+        while (receipt := self.ask("eth_getTransactionReceipt", identity)) is None:
+            if monotonic() > deadline:
+                raise AssertionError("the node mines nothing")
+            sleep(0.001)
+        found: Mapping[str, Any] = receipt
+        return found
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
 @dataclass(slots=True)
 class Side:
     """One engine with its gate and its policies, and the transcript of what happened to them."""
 
     name: str
     web3: Web3
+    wire: Wire
     people: Mapping[str, str]
     engine_is_ace: bool
     parts_are_ace: bool
@@ -192,8 +231,8 @@ class Side:
     def at(self, moment: int) -> None:
         """Mine a block at a moment: what is asked next is asked then, what is sent next comes a second later."""
         self.clock = moment
-        ask(self.web3, "evm_setNextBlockTimestamp", moment)
-        ask(self.web3, "evm_mine")
+        self.wire.ask("evm_setNextBlockTimestamp", moment)
+        self.wire.ask("evm_mine")
 
     def typed_hash(self, permit: tuple[Any, ...], chain_id: int = CHAIN_ID, contract: str = "permits") -> bytes:
         """Return EIP-712's hash of a permit, computed without the contracts."""
@@ -265,16 +304,16 @@ class Side:
     def _call(self, sender: str, to: str, data: str) -> str | None:
         """Return what a call reverts with, None where it does not."""
         call = {"from": sender, "to": to, "data": data, "gas": hex(10_000_000)}
-        answer = self.web3.provider.make_request(RPCEndpoint("eth_call"), [call, "latest"])
+        answer = self.wire.answer("eth_call", call, "latest")
         if "error" not in answer:
             return None
         return self._error(HexBytes(answer["error"].get("data") or "0x"))
 
     def _transact(self, who: str, to: str, data: str) -> tuple[str | None, list[str]]:
         self.clock += 1
-        ask(self.web3, "evm_setNextBlockTimestamp", self.clock)
+        self.wire.ask("evm_setNextBlockTimestamp", self.clock)
         call = {"from": self.address(who), "to": to, "data": data, "gas": hex(10_000_000)}
-        receipt = _sent(self.web3, call)
+        receipt = self.wire.send(call)
         if int(receipt["status"], 16) == 1:
             return None, [self._event(log) for log in receipt["logs"]]
         # The state is as it was before: the block with the refused transaction asks again at the same time.
@@ -332,18 +371,6 @@ class Table(dict[str, Callable[[Side], None]]):
         return put
 
 
-def _sent(web3: Web3, call: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Send a transaction; return its receipt once the node has mined it."""
-    identity = ask(web3, "eth_sendTransaction", call)
-    deadline = monotonic() + PATIENCE_SECONDS
-    while (receipt := ask(web3, "eth_getTransactionReceipt", identity)) is None:
-        if monotonic() > deadline:
-            raise AssertionError("the node mines nothing")
-        sleep(0.001)
-    found: Mapping[str, Any] = receipt
-    return found
-
-
 def _fits(expected: str | None, fate: str | None) -> bool:
     return expected is None if fate is None else expected is not None and expected in fate
 
@@ -356,12 +383,14 @@ def _topic(part: Any) -> str:
 def ace_world() -> Iterator[Mapping[str, Side]]:
     """Run a node with three sides: ours, ACE's, and our policies and registries in ACE's engine."""
     theirs = ace_artifacts()
-    with node(CHAIN_ID, "--network", "optimism") as web3:
+    with node(CHAIN_ID, "--network", "optimism") as web3, closing(Wire(web3)) as wire:
         people = dict(zip(ROLES, web3.eth.accounts, strict=False))
         sides = {
-            "ours": Side("ours", web3, people, engine_is_ace=False, parts_are_ace=False),
-            "ACE's": Side("ACE's", web3, people, engine_is_ace=True, parts_are_ace=True),
-            "ours in ACE's engine": Side("ours in ACE's engine", web3, people, engine_is_ace=True, parts_are_ace=False),
+            "ours": Side("ours", web3, wire, people, engine_is_ace=False, parts_are_ace=False),
+            "ACE's": Side("ACE's", web3, wire, people, engine_is_ace=True, parts_are_ace=True),
+            "ours in ACE's engine": Side(
+                "ours in ACE's engine", web3, wire, people, engine_is_ace=True, parts_are_ace=False
+            ),
         }
         for number, side in enumerate(sides.values()):
             side.at(BIRTH + number * DAY)
@@ -466,7 +495,7 @@ def _create(side: Side, abi: Any, bytecode: str, *arguments: Any) -> Contract:
     web3 = side.web3
     data = web3.eth.contract(abi=abi, bytecode=HexBytes(bytecode)).constructor(*arguments).data_in_transaction
     call = {"from": side.people["owner"], "data": data, "gas": hex(15_000_000)}
-    receipt = _sent(web3, call)
+    receipt = side.wire.send(call)
     if int(receipt["status"], 16) != 1:
         raise AssertionError("a contract was not deployed")
     return web3.eth.contract(address=Web3.to_checksum_address(receipt["contractAddress"]), abi=abi)
