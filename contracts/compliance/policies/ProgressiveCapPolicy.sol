@@ -66,6 +66,8 @@ contract ProgressiveCapPolicy is IProgressiveCaps, Policy {
     function recordReview(address account, bytes32 reviewHash) external {
         if (msg.sender != reviewer) revert NotReviewer(msg.sender);
         if (reviewHash == bytes32(0)) revert ZeroValue();
+        // Zero stands for never.
+        // slither-disable-next-line incorrect-equality
         if (openedAt[account] == 0) revert NotOpened(account);
         reviewOf[account] = reviewHash;
         emit ReviewRecorded(account, reviewHash);
@@ -92,6 +94,8 @@ contract ProgressiveCapPolicy is IProgressiveCaps, Policy {
         if (parameters.length != 2) revert InvalidParameters("expected 2 parameters");
         address account = abi.decode(parameters[0], (address));
         uint256 opened = openedAt[account];
+        // Zero stands for never.
+        // slither-disable-next-line incorrect-equality
         if (opened == 0) revert IPolicyEngine.PolicyRejected("account is not opened");
         if (abi.decode(parameters[1], (uint256)) > _capSince(account, opened)) {
             revert IPolicyEngine.PolicyRejected("order is over the account's cap");
@@ -110,6 +114,8 @@ contract ProgressiveCapPolicy is IProgressiveCaps, Policy {
     /// @inheritdoc IProgressiveCaps
     function capOf(address account) external view returns (uint256) {
         uint256 opened = openedAt[account];
+        // Zero stands for never.
+        // slither-disable-next-line incorrect-equality
         return opened == 0 ? 0 : _capSince(account, opened);
     }
 

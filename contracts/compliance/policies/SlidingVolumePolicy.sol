@@ -47,6 +47,8 @@ contract SlidingVolumePolicy is ISlidingVolume, StewardedPolicy {
         onlyPolicyEngine
     {
         if (boundTo == address(0)) {
+            // The engine names who called it.
+            // slither-disable-next-line missing-zero-check
             boundTo = subject;
             emit Bound(subject);
         }
@@ -150,6 +152,7 @@ contract SlidingVolumePolicy is ISlidingVolume, StewardedPolicy {
 
     /// @dev What the order's context says was traded off chain beyond what is settled.
     function _unsettled(IOrderGate gate, address account, bytes calldata context) private view returns (uint256) {
+        // slither-disable-next-line unused-return
         (bool isOrder, uint256 cumulative,) = OrderContext.read(context);
         return isOrder ? Math.saturatingSub(cumulative, gate.settledOf(account)) : 0;
     }
