@@ -5,6 +5,7 @@ import secrets
 import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from random import Random
 
 import pytest
 
@@ -273,6 +274,26 @@ async def test_what_is_traded_is_settled_and_counted_within_the_window(gate_worl
     await gate_world.trade(1, next(iter(traded)), CENT)
     (made,) = await service.settle()
     assert (made.accounts, made.added) == (1, CENT)
+
+
+async def test_random_trades_and_settlements_leave_the_sums_equal(gate_world: GateWorld) -> None:
+    chance, wallets = Random(7), {number: wallet() for number in range(1, 5)}
+    traded = dict.fromkeys(wallets, 0)
+    for _ in range(30):
+        number = chance.randint(1, 4)
+        units = chance.randint(1, 10**9)
+        await gate_world.trade(number, wallets[number], units)
+        traded[number] += units
+        if chance.random() < 0.25:
+            await gate_world.settlement().settle()
+        volume = await gate_world.volume(number)
+        settled = await gate_world.settlement().settled_of(wallets[number])
+        assert volume.cumulative == traded[number]
+        assert volume.settled == settled <= volume.cumulative
+    await gate_world.settlement().settle()
+    for number, total in traded.items():
+        for count in ("volumeOf", "recordedOf"):
+            assert await gate_world.chain.call("SlidingVolumePolicy", count, wallets[number]) == total
 
 
 async def test_a_settlement_that_a_reorganised_chain_lost_is_settled_again(gate_world: GateWorld) -> None:
