@@ -9,8 +9,8 @@ import {EnumerableSet} from "@openzeppelin/contracts/utils/structs/EnumerableSet
 
 /// @title Refuses callers without a role that may perform the function
 /// @notice No parameters: the caller and the function's selector decide.
-/// @dev The owner says which roles may do what; the holder of DEFAULT_ADMIN_ROLE (the owner at first) says who has which
-/// role. To stop a function: take every role off it.
+/// @dev The owner says which roles may do what; the holder of DEFAULT_ADMIN_ROLE (the owner at first) says who has
+/// which role. To stop a function: take every role off it.
 contract RolePolicy is AccessControl, Policy {
     using EnumerableSet for EnumerableSet.Bytes32Set;
 

@@ -7,7 +7,8 @@ import {Policy} from "./Policy.sol";
 import {StewardedPolicy} from "./StewardedPolicy.sol";
 
 /// @title Refuses amounts below a minimum or above a maximum
-/// @notice One parameter: the amount. Both limits are inside; a maximum of 0 is none. The outer bound of every order, whatever its account.
+/// @notice One parameter: the amount. Both limits are inside; a maximum of 0 is none. The outer bound of
+/// every order, whatever its account.
 /// @dev The owner sets the limits and the steward, the steward the maximum; none is the owner's alone. To stop
 /// everything: pause.
 contract VolumePolicy is StewardedPolicy {
