@@ -1,10 +1,11 @@
 """What a verdict looks like as evidence."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from backend.compliance.types import Word
+from backend.compliance.types import Ruling, Word
 from backend.kernel.canonical import JsonValue, canonical_json
 from backend.ports.policy import OrderCheck, Verdict
 
@@ -45,3 +46,13 @@ def state_in(receipt: Mapping[str, Any]) -> str:
     """Return `model_state_of` the order that a receipt of a model's order was given for."""
     paper = str(receipt.get("context", ""))[-64:]
     return UNAPPROVED if paper and int(paper, 16) else "production"
+
+
+def on_paper(order: OrderCheck) -> OrderCheck:
+    """Return the question about the same order at a venue without money."""
+    return replace(order, paper=True)
+
+
+def spared(last: Ruling, restated: Verdict, reason: str) -> Ruling:
+    """Return the ruling of grace that a last allowed one leaves."""
+    return replace(last, word="grace", verdict=replace(restated, reason=reason))

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from backend.adapters.market_data.replay import ReplayMarketData
-from backend.decisions.service import AgentIntent
+from backend.decisions.service import AgentIntent, PersonIntent
 from backend.kernel.canonical import canonical_json
 from backend.kernel.clock import epoch_of
 from backend.kernel.fixed import to_units
 from backend.kit.db import Database
 from backend.kit.pagination import PageRequest
+from backend.pipeline.stages import Submission, run
 from backend.pipeline.types import Outcome
 from backend.ports.broker import Rejected, Unknown
 from backend.ports.governance import ModelState
@@ -26,6 +27,7 @@ from backend.proofs.repository import add_epoch
 from backend.risk import repository as risk_repository
 from backend.risk.service import EQUITY_DECIMALS
 from backend.risk.types import HaltScope
+from tests.backend.compliance.test_gate import Meddling
 from tests.backend.pipeline.rooms import LIMITS, MARKET_DATA, House, add_model
 
 Drive = Callable[[House, Path], Awaitable[Outcome]]
@@ -54,6 +56,12 @@ async def with_an_unapproved_model(house: House, folder: Path) -> Outcome:
     sha256 = add_model(house.models, folder, "buy_100")
     house.governance.states[sha256] = ModelState.APPROVED
     return await house.order(await house.trader(), AgentIntent(sha256, "AAPL"))
+
+
+async def while_the_rules_change(house: House, _folder: Path) -> Outcome:
+    trader, changing = await house.trader(), replace(house.stages, risk=Meddling(house.risk))
+    async with house.session() as session:
+        return await run(Submission(session, trader, "k", PersonIntent("AAPL", "buy", Decimal(1))), changing)
 
 
 async def without_a_credential(house: House, _folder: Path) -> Outcome:
@@ -156,6 +164,7 @@ CASES = [
     Case("compliance", "policy_unavailable", with_a_silent_engine, {}),
     Case("compliance", "model_not_in_production", with_an_unapproved_model, {}),
     Case("compliance", "CredentialValidatorPolicy", without_a_credential, {}),
+    Case("compliance", "rules_changed", while_the_rules_change, {}),
     Case("compliance", "policy_engine", refused_by_nobody_in_particular, {}),
     Case("halted", "kill_switch", while_halted, {}),
     Case("halted", "drawdown", after_a_drawdown, {}),

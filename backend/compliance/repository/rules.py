@@ -50,6 +50,11 @@ async def lock_rules(session: AsyncSession) -> ComplianceRules:
     return (await session.scalars(query.execution_options(populate_existing=True))).one()
 
 
+def looked(seen: RulesSeen, at: datetime) -> RulesSeen:
+    """Return a version as if the watcher had looked at a moment."""
+    return RulesSeen(seen.version, seen.block_number, seen.block_hash, at)
+
+
 def _fresh() -> dict[str, object]:
     return {"name": RULES, "version": 0, "block_number": 0, "block_hash": "", "seen_at": None}
 

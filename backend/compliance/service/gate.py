@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +9,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.accounts.types import Caller
-from backend.compliance.engine import UNAPPROVED, model_state_of, receipt_of, sealed, state_in
+from backend.compliance.engine import UNAPPROVED, model_state_of, on_paper, receipt_of, sealed, spared, state_in
 from backend.compliance.repository import receipts, rules, volumes
 from backend.compliance.repository.rules import RulesSeen
 from backend.compliance.service.remembered import Remembered
@@ -170,7 +169,7 @@ class ComplianceGate:
     async def _seen(self, session: AsyncSession) -> RulesSeen:
         seen = await rules.rules_seen(session)
         # The watcher waits for this transaction: that it looked long ago is our own doing.
-        return replace(seen, seen_at=self._clock.wall()) if HELD in session.info else seen
+        return rules.looked(seen, self._clock.wall()) if HELD in session.info else seen
 
     async def _question(
         self, decision: Decision, account: Caller, cumulative: int, seen: RulesSeen
@@ -191,7 +190,7 @@ class ComplianceGate:
         if state is ModelState.PRODUCTION:
             return Question(order, price)
         if self._terms.paper and state is not ModelState.REVOKED:
-            return Question(replace(order, paper=True), price)
+            return Question(on_paper(order), price)
         reason = f"the model is in state {state.name.lower()}"
         return Refused(
             "compliance",
@@ -221,7 +220,7 @@ class ComplianceGate:
     def _spared(self, order: OrderCheck, last: Ruling) -> Ruling:
         receipt_sha256, _ = sealed(receipt_of(last.verdict, last.word))
         reason = f"the rules do not answer; the account last traded on receipt {receipt_sha256}"
-        return replace(last, word="grace", verdict=replace(self._policy.restated(order, last.verdict), reason=reason))
+        return spared(last, self._policy.restated(order, last.verdict), reason)
 
     async def _model_state(self, model_sha256: str, seen: RulesSeen) -> ModelState:
         known = self._remembered.model(model_sha256, seen)
@@ -237,7 +236,8 @@ def _known(order: OrderCheck) -> dict[str, str]:
 
 
 def _with(refused: Refused, **detail: str) -> Refused:
-    return replace(refused, detail={**refused.detail, **{name: text for name, text in detail.items() if text}})
+    known = {name: text for name, text in detail.items() if text}
+    return Refused(refused.gate, refused.rule, refused.reason, {**refused.detail, **known})
 
 
 def _refusal(ruling: Ruling) -> Refused:
