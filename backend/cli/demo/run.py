@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from backend.cli.services import Services
 from backend.cli.wallets import Problem, Wallet
+from backend.kernel.clock import close_of
 from backend.kernel.errors import Conflict
 from backend.settings import Settings
 
@@ -73,3 +74,10 @@ def expect_rule(problem: dict[str, Any], rule: str) -> None:
     """Insist that a refusal names the rule."""
     if problem.get("rule") != rule:
         raise Conflict(f"expected a refusal by {rule}, got {problem}")
+
+
+def give_credential(run: Run) -> dict[str, Any]:
+    """Let the operator give the trader a KYC credential that outlasts the replayed days by a year."""
+    end = close_of(run.replayed[-1]) + timedelta(days=365)
+    body = {"address": run.wallets["trader"].address, "type": "common.kyc", "expires_at": end.isoformat()}
+    return run.wallets["operator"].post("/compliance/credentials", body)

@@ -6,11 +6,19 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from backend.cli.demo.audit import audit
 from backend.cli.demo.proof import anchor, attest, evidence
-from backend.cli.demo.run import CHAIN_ID, ES_LIMIT_USD, GOVERNANCE_LEAD, VAR_LIMIT_USD, Run, Tell, expect_rule
+from backend.cli.demo.run import (
+    CHAIN_ID,
+    ES_LIMIT_USD,
+    GOVERNANCE_LEAD,
+    VAR_LIMIT_USD,
+    Run,
+    Tell,
+    expect_rule,
+    give_credential,
+)
 from backend.cli.demo.trading import trade
 from backend.cli.demo.voting import vote_into_production
 from backend.cli.local import ROOT, deploy, rpc, start_api, start_chain, start_worker
@@ -89,10 +97,7 @@ def login(run: Run, _tell: Tell) -> str:
 
 def credential(run: Run, _tell: Tell) -> str:
     """Give the trader, not the stranger, a KYC credential on chain."""
-    trader = run.wallets["trader"].address
-    issued = run.wallets["operator"].post(
-        "/compliance/credentials", {"address": trader, "type": "common.kyc", "expires_at": _expiry(run)}
-    )
+    issued = give_credential(run)
     return f"common.kyc for the trader in {issued['tx_hash'][:18]}..., none for the stranger"
 
 
@@ -187,11 +192,6 @@ def _environment(run: Run) -> dict[str, object]:
 
 def _settings(run: Run) -> Settings:
     return Settings(**_environment(run))  # type: ignore[arg-type]
-
-
-def _expiry(run: Run) -> str:
-    last = close_of(run.replayed[-1])
-    return datetime.fromtimestamp(last.timestamp() + 365 * 86_400, UTC).isoformat()
 
 
 STAGES: tuple[tuple[str, Callable[[Run, Tell], str]], ...] = (

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from backend.cli.demo.run import Run, Tell, expect_rule, person_order, refusal
+from backend.cli.demo.run import Run, Tell, expect_rule, give_credential, person_order, refusal
 
 REVIEW_AGE_DAYS = 14
 
@@ -25,6 +25,7 @@ def trade(run: Run, tell: Tell) -> str:
                 "/risk/reviews", {"address": run.wallets["trader"].address, "note": "two weeks without a breach"}
             )
             _over_var(run, counts)
+            _revoked(run, counts)
             # A first anchor on the way: the contract checks that the last one extends it.
             operator.post("/anchors")
             reviewed = True
@@ -79,6 +80,19 @@ def _over_var(run: Run, counts: dict[str, Any]) -> None:
     problem = _attempt(run, "trader", order, "over-var")
     expect_rule(problem, "var_limit")
     _count(counts, problem)
+
+
+def _revoked(run: Run, counts: dict[str, Any]) -> None:
+    operator, trader = run.wallets["operator"], run.wallets["trader"]
+    order = person_order(run.summary["data"]["instruments"][0], "buy", "0.1")
+    operator.request(
+        "DELETE", "/compliance/credentials", params={"address": trader.address, "type": "common.kyc"}, key="revoke"
+    )
+    problem = _attempt(run, "trader", order, "while-revoked")
+    expect_rule(problem, "CredentialValidatorPolicy")
+    _count(counts, problem)
+    give_credential(run)
+    _count(counts, trader.post("/orders", order, key="after-revocation"))
 
 
 def _kill_switch(run: Run, counts: dict[str, Any]) -> None:
