@@ -10,11 +10,12 @@ from eth_utils.abi import collapse_if_tuple, function_abi_to_4byte_selector
 from eth_utils.crypto import keccak
 
 from backend.adapters.chain.abi import Deployed, Deployments, encode_all
-from backend.adapters.governance.values import ADDRESS, lenient_codec, parsed, shown
+from backend.adapters.governance.values import ADDRESS, address, lenient_codec, parsed, shown
 from backend.kernel.errors import Invalid, NotFound
 from backend.ports.governance import Argument, Call, Decoded
 
 SIGNATURE = re.compile(r"([A-Za-z_$][\w$]*)\((.*)\)")
+MOST_REPEATED = 4
 # Where a function carries calls to others: target, value and data of each, or lists of them.
 CARRIERS: Mapping[str, tuple[str, str, str]] = {
     "relay": ("target", "value", "data"),
@@ -37,7 +38,7 @@ class ContractBook:
     def target(self, name_or_address: str) -> str:
         """Return an address, lower-case."""
         if ADDRESS.fullmatch(name_or_address):
-            return name_or_address.lower()
+            return address(name_or_address).lower()
         try:
             return self._deployments.get(name_or_address).address
         except NotFound as unknown:
@@ -73,6 +74,10 @@ class ContractBook:
             values = self._codec.decode(types, call.data[4:])
         except (DecodingError, ValueError, OverflowError):
             return None
+        is_whole = _encodes_to(inputs, values, call.data[4:])
+        if not is_whole and _weight(values) > MOST_REPEATED * len(call.data):
+            # Its arguments point at the same bytes again and again: reading them out would fill the memory.
+            return None
         return Decoded(
             contract=contract.name,
             function=abi["name"],
@@ -81,8 +86,9 @@ class ContractBook:
                 Argument(spec["name"], kind, shown(spec, value))
                 for spec, kind, value in zip(inputs, types, values, strict=True)
             ),
-            is_whole=_encodes_to(inputs, values, call.data[4:]),
-            inner=_carried(abi, values),
+            is_whole=is_whole,
+            # Only what is encoded plainly bounds the calls in it by its size.
+            inner=_carried(abi, values) if is_whole else (),
         )
 
     def _function(
@@ -133,6 +139,12 @@ def _signature(abi: Mapping[str, Any]) -> str:
 
 def _split(types: str) -> list[str]:
     return [part.strip() for part in types.split(",")]
+
+
+def _weight(value: Any) -> int:
+    if isinstance(value, list | tuple):
+        return 32 + sum(map(_weight, value))
+    return max(32, len(value)) if isinstance(value, bytes | str) else 32
 
 
 def _encodes_to(inputs: Sequence[Mapping[str, Any]], values: Sequence[Any], data: bytes) -> bool:

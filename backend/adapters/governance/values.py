@@ -9,12 +9,21 @@ from typing import Any
 from eth_abi.codec import ABICodec
 from eth_abi.decoding import StringDecoder
 from eth_abi.registry import registry
+from eth_utils.address import to_checksum_address
 
 from backend.kernel.errors import Invalid
 
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
-INTEGER = re.compile(r"-?\d+|0x[0-9a-fA-F]+")
+# 2^256 has 78 digits; Python reads digits of other scripts too, and not any length.
+INTEGER = re.compile(r"-?[0-9]{1,78}|0x[0-9a-fA-F]{1,64}")
 HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
+
+
+def address(text: str) -> str:
+    """Return an address; raise Invalid where its capitals are not those of its checksum (EIP-55)."""
+    if text[2:] not in {text[2:].lower(), text[2:].upper()} and to_checksum_address(text) != text:
+        raise Invalid(f"{text} is mistyped: its capitals are not those of the address")
+    return text
 
 
 def lenient_codec() -> ABICodec:
@@ -64,7 +73,7 @@ def _several(value: Any, name: str, kind: str) -> Sequence[Any]:
     if isinstance(value, str):
         try:
             found = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
     if not isinstance(found, list):
         raise Invalid(f"{name} is {kind}: write it as a JSON list")
@@ -76,7 +85,7 @@ def _plain(kind: str, name: str, value: Any, address_of: Callable[[str], str]) -
     if kind == "string":
         return text
     if kind == "address":
-        return text if ADDRESS.fullmatch(text) else address_of(text)
+        return address(text) if ADDRESS.fullmatch(text) else address_of(text)
     if kind == "bool":
         if text not in {"true", "false"}:
             raise Invalid(f"{name} is bool: true or false, not {text!r}")
@@ -87,4 +96,7 @@ def _plain(kind: str, name: str, value: Any, address_of: Callable[[str], str]) -
         return int(text, 16 if text.startswith("0x") else 10)
     if not HEX.fullmatch(text):
         raise Invalid(f"{name} is {kind}: 0x and an even number of hex digits, not {text!r}")
+    size = len(text) // 2 - 1
+    if kind != "bytes" and size != int(kind.removeprefix("bytes")):
+        raise Invalid(f"{name} is {kind}: {kind.removeprefix('bytes')} bytes, not {size}")
     return bytes.fromhex(text[2:])

@@ -28,6 +28,9 @@ CAST_TOPIC = bytes(keccak(text="VoteCast(address,uint256,uint8,uint256,string)")
 CAST_WITH_TOPIC = bytes(keccak(text="VoteCastWithParams(address,uint256,uint8,uint256,string,bytes)"))
 GAS_MARGIN_PERCENT = 20
 POLL_SECONDS = 0.2
+WORD = 32
+# No step of the DAO is worth more than a tenth of an ether: a node that asks for it is not believed.
+MOST_FEE = 10**17
 PATIENCE = timedelta(minutes=1)
 
 
@@ -54,12 +57,15 @@ class GovernorVotes:
         for entry in await self._logs(CAST_TOPIC, CAST_WITH_TOPIC):
             voted, support, weight, reason = self._decoded(CAST, entry)
             if voted == number:
-                voter = "0x" + bytes(entry["topics"][1])[-20:].hex()
+                voter = "0x" + _voter(entry).hex()
                 found.append(Ballot(voter, support, weight, reason, _hash(entry)))
         return found
 
     async def gas(self, sender: str, call: Call) -> int:
         """Return the gas that a call needs now."""
+        chain_id, deployed = await self._node.chain_id(), self._deployments.get(GOVERNOR).chain_id
+        if chain_id != deployed:
+            raise Conflict(f"{GOVERNOR} is deployed on chain {deployed}, the RPC serves chain {chain_id}")
         return await self._node.estimate_gas(
             {
                 "from": to_checksum_address(sender),
@@ -73,14 +79,19 @@ class GovernorVotes:
         """Return a whole transaction for the sender's key to sign."""
         gas = await self.gas(sender, call)
         base, tip = await self._node.fees()
+        gas += gas * GAS_MARGIN_PERCENT // 100
+        if gas * (3 * base + tip) > MOST_FEE:
+            raise Unavailable(
+                f"the chain's RPC asks for a fee of up to {gas * (3 * base + tip)} wei: nothing is signed"
+            )
         return {
             "type": 2,
-            "chainId": await self._node.chain_id(),
+            "chainId": self._deployments.get(GOVERNOR).chain_id,
             "nonce": await self._node.nonce(sender, pending=True),
             "to": to_checksum_address(call.target),
             "value": call.value,
             "data": call.data,
-            "gas": gas + gas * GAS_MARGIN_PERCENT // 100,
+            "gas": gas,
             # Three times today's base fee outlasts nine full blocks in a row.
             "maxFeePerGas": 3 * base + tip,
             "maxPriorityFeePerGas": tip,
@@ -112,7 +123,7 @@ class GovernorVotes:
         }
         found = await self._node.logs(query)
         for entry in found:
-            if str(entry["address"]).lower() != governor.address or bytes(entry["topics"][0]) not in topics:
+            if not _is_asked(entry, governor.address, topics):
                 raise Unavailable("the chain's RPC answered an event that the governor was not asked for")
         return found
 
@@ -130,6 +141,21 @@ class GovernorVotes:
             return tuple(self._codec.decode(types, bytes(entry["data"])))
         except (DecodingError, ValueError, OverflowError) as error:
             raise Unavailable("the chain's RPC answered an event of the governor that cannot be read") from error
+
+
+def _is_asked(entry: Any, governor: str, topics: Sequence[bytes]) -> bool:
+    try:
+        is_ours = str(entry["address"]).lower() == governor and bytes(entry["topics"][0]) in topics
+        return is_ours and not entry.get("removed", False) and len(entry["transactionHash"]) == WORD
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return False
+
+
+def _voter(entry: Any) -> bytes:
+    topics = entry["topics"]
+    if len(topics) < 2 or len(topics[1]) != WORD:
+        raise Unavailable("the chain's RPC answered a vote of nobody")
+    return bytes(topics[1])[-20:]
 
 
 def _hash(entry: Any) -> str:

@@ -10,7 +10,8 @@ WIDTH = 20
 SHORT = 12
 TITLE = 96
 VOTE = 10**18
-MARKS = {True: "yes", False: "NO", None: "not said in the text"}
+LAST_MOMENT = 253_402_300_799
+MARKS = {True: "yes", False: "NO", None: "cannot be told: the text does not name what they do"}
 
 
 def harmless(text: str) -> str:
@@ -68,6 +69,8 @@ def page(motion: Motion) -> Iterator[str]:
 
 def moment(seconds: int) -> str:
     """Return a moment of the chain's clock."""
+    if seconds > LAST_MOMENT:
+        return f"{seconds} s after 1970"
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 

@@ -125,6 +125,7 @@ def sent_line(done: Mapping[str, Any], what: str) -> Sequence[str]:
 
 def _key(key_file: Path) -> Any:
     from eth_account import Account
+    from eth_utils.exceptions import ValidationError
 
     try:
         text = key_file.read_text().strip()
@@ -132,7 +133,13 @@ def _key(key_file: Path) -> Any:
         raise Invalid(f"{key_file} cannot be read as a wallet's key") from error
     if not re.fullmatch(r"(0x)?[0-9a-fA-F]{64}", text):
         raise Invalid(f"{key_file} holds no wallet's key: 64 hex digits")
-    return Account.from_key(text)
+    if key_file.stat().st_mode & 0o077:
+        raise Invalid(f"{key_file} can be read by others: chmod 600 {key_file}")
+    try:
+        return Account.from_key(text)
+    except (ValueError, ValidationError):
+        # What they say could quote the key.
+        raise Invalid(f"{key_file} holds a number that is no key") from None
 
 
 def _signer(key_file: Path) -> Callable[[Mapping[str, Any]], bytes]:

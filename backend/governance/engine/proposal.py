@@ -129,6 +129,10 @@ def proposal_from(answer: Mapping[str, Any]) -> Proposal:
         raise Invalid("not a proposal") from error
     if not len(proposal.targets) == len(proposal.values) == len(proposal.calldatas) > 0:
         raise Invalid("a proposal has as many targets as values and calls")
+    if any(not 0 <= value < 2**256 for value in proposal.values):
+        raise Invalid("a call sends less than 2^256 wei")
+    if any("\ud800" <= character <= "\udfff" for character in proposal.description):
+        raise Invalid("the description is not text in Unicode")
     if claimed != description_hash(proposal):
         raise Invalid("the description is not the one that was hashed")
     return proposal

@@ -4,6 +4,7 @@ The governor binds text and calls together by a hash, but nothing makes a text t
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from backend.governance.engine.proposal import described
@@ -18,6 +19,12 @@ NUMBERED = re.compile(r"\d+\. ")
 LINKS = {"TorchScript": 0, "evaluation report": 1}
 LONGEST_TEXT = 20_000
 REGISTRY = "ModelRegistry"
+# Letters and signs that count as printable and show nothing.
+BLANK = frozenset("\u00ad\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+# Letters of these alphabets look like Latin ones; these kinds of Latin letters are no text at all.
+ALIKE = ("CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU")
+DRESSED = ("FULLWIDTH", "MATHEMATICAL")
+WORD = re.compile(r"\w+")
 # Where calls of a promotion may differ from "approve, promote": a retired model is approved already.
 PROMOTIONS = (["approve", "promote"], ["promote"])
 
@@ -28,8 +35,8 @@ def composed(text: str, calls: Sequence[ShownCall], proposer: str = "") -> str:
         raise Invalid(f"a proposal's text has 1 to {LONGEST_TEXT} characters")
     if HEADING in text.split("\n") or "#proposer=" in text:
         raise Invalid(f"the lines {HEADING!r} and '#proposer=' are written by the platform")
-    if hidden := unprintable(text):
-        raise Invalid(f"the text holds characters that do not show: {hidden}")
+    for deceit in _deceits(text):
+        raise Invalid(deceit)
     lines = [f"{place}. {rendered(call)}" for place, call in enumerate(calls, 1)]
     return described("\n".join((text.strip(), "", HEADING, *lines)), proposer)
 
@@ -41,13 +48,29 @@ def rendered(shown: ShownCall) -> str:
     if decoded is None:
         return f"{call.target} 0x{call.data.hex()}{paid}"
     arguments = ", ".join(f"{argument.name}: {argument.value}" for argument in decoded.arguments)
-    return f"{decoded.contract} at {call.target} {decoded.function}({arguments}){paid}"
+    inner = "; ".join(f"{place}. {rendered(part)}" for place, part in enumerate(shown.inner, 1))
+    carried = f" carrying [{inner}]" if inner else ""
+    return f"{decoded.contract} at {call.target} {decoded.function}({arguments}){paid}{carried}"
 
 
 def unprintable(text: str) -> str:
     """Return the code points of a text that a reader does not see, or that turn the order of what they see."""
-    hidden = sorted({character for character in text if not (character.isprintable() or character in "\n\t")})
-    return ", ".join(f"U+{ord(character):04X}" for character in hidden[:8])
+    return _points(
+        {part for part in text if part in BLANK or not (part.isprintable() or part in "\n\t")},
+    )
+
+
+def lookalikes(text: str) -> str:
+    """Return the code points of a text that stand in a Latin word, or a hash, and are of another alphabet."""
+    found: set[str] = set()
+    for word in WORD.findall(text):
+        if word.isascii():
+            continue
+        kinds = {part: unicodedata.name(part, "") for part in word if not part.isascii()}
+        has_latin = any(part.isascii() and part.isalnum() for part in word)
+        found |= {part for part, kind in kinds.items() if kind.startswith(DRESSED)}
+        found |= {part for part, kind in kinds.items() if has_latin and kind.startswith(ALIKE)}
+    return _points(found)
 
 
 def compare(
@@ -58,18 +81,47 @@ def compare(
     registered: TorchScript's and the evaluation report's content id of models, by hash, as ModelRegistry has them.
     """
     lines = PROPOSER.sub("", description).split("\n")
-    reasons = [*_listed(lines, calls), *_promoted(description, calls), *_unnamed(description, calls)]
+    reasons = [
+        *_deceits(description), *_listed(lines, calls), *_promoted(description, calls), *_unnamed(description, calls),
+        *_ridden(calls),
+    ]  # fmt: skip
     for digest, known in (registered or {}).items():
         reasons += _linked(lines, digest, known)
     says_something = HEADING in lines or PROMOTED.search(description) is not None
     if not says_something:
         return TextCheck(False if reasons else None, (*reasons, "the text names no calls that can be compared"))
+    if not reasons and (unread := [call.call.target for call in _all(calls) if call.decoded is None]):
+        told = f"the text can name nothing but bytes of the calls to {', '.join(dict.fromkeys(unread))}"
+        return TextCheck(None, (told,))
     return TextCheck(not reasons, tuple(reasons))
 
 
 def models_of(calls: Sequence[ShownCall]) -> list[str]:
     """Return the hashes of the models that calls move, each once."""
     return list(dict.fromkeys(digest for _, digest in _model_calls(calls)))
+
+
+def _all(calls: Sequence[ShownCall]) -> Iterator[ShownCall]:
+    for shown in calls:
+        yield shown
+        yield from _all(shown.inner)
+
+
+def _deceits(text: str) -> Iterator[str]:
+    if hidden := unprintable(text):
+        yield f"the text holds characters that do not show: {hidden}"
+    if alike := lookalikes(text):
+        yield f"the text holds letters of another alphabet inside words: {alike}"
+
+
+def _ridden(calls: Sequence[ShownCall]) -> Iterator[str]:
+    for shown in _all(calls):
+        if shown.decoded is not None and not shown.decoded.is_whole:
+            yield f"the data of {shown.decoded.function} is not exactly what its arguments encode to"
+
+
+def _points(characters: set[str]) -> str:
+    return ", ".join(f"U+{ord(character):04X}" for character in sorted(characters)[:8])
 
 
 def _model_calls(calls: Sequence[ShownCall]) -> Iterator[tuple[str, str]]:
@@ -109,8 +161,10 @@ def _promoted(description: str, calls: Sequence[ShownCall]) -> Iterator[str]:
     if not claimed:
         return
     for place, shown in enumerate(calls, 1):
-        digests = {digest for _, digest in _model_calls([shown])}
-        if not digests or not digests <= set(claimed) or shown.call.value:
+        moved = list(_model_calls([shown]))
+        is_step = len(moved) == 1 and moved[0][0] in PROMOTIONS[0] and moved[0][1] in claimed
+        # What carries other calls is never a step: it may carry more than the model's.
+        if not is_step or shown.inner or shown.call.value:
             yield f"call {place} is no part of the promotion: {rendered(shown)}"
 
 

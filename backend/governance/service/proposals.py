@@ -7,7 +7,7 @@ from eth_utils.address import to_checksum_address
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.governance.engine import VOTES, compare, composed, proposal_id, propose_arguments, settle_arguments
-from backend.governance.engine.text import models_of, unprintable
+from backend.governance.engine.text import models_of
 from backend.governance.types import (
     Act,
     CallSpec,
@@ -22,7 +22,7 @@ from backend.governance.types import (
     Timing,
     Unsigned,
 )
-from backend.kernel.errors import Invalid, NotFound
+from backend.kernel.errors import Invalid, NotFound, Unavailable
 from backend.ports.chain import Block, Chain, Receipt, Reverted
 from backend.ports.governance import Call, Contracts, Proposed, Votes
 from backend.ports.journal import SYSTEM_ACCOUNT, Journal
@@ -152,6 +152,10 @@ class ProposalService:
         """Return the step that votes on a proposal; raise Invalid."""
         if support not in VOTES:
             raise Invalid(f"unknown vote {support!r}: choose one of {', '.join(VOTES)}")
+        if number >= 2**256:
+            raise Invalid("a proposal's number is less than 2^256")
+        if any("\ud800" <= character <= "\udfff" for character in reason):
+            raise Invalid("a reason is text in Unicode")
         if len(reason) > LONGEST_REASON:
             raise Invalid(f"a reason has at most {LONGEST_REASON} characters")
         fields = {"proposal_id": str(number), "support": support, "reason": reason}
@@ -208,6 +212,8 @@ class ProposalService:
         if bool(spec.function) == bool(spec.data):
             raise Invalid("a call has either a function with its arguments or its data")
         target = self._contracts.target(spec.target)
+        if not 0 <= spec.value < 2**256:
+            raise Invalid("a call sends less than 2^256 wei")
         if spec.data:
             try:
                 return Call(target, spec.value, bytes.fromhex(spec.data.removeprefix("0x")))
@@ -218,7 +224,10 @@ class ProposalService:
     def _shown(self, call: Call, depth: int = 0) -> ShownCall:
         decoded = self._contracts.decode(call)
         warnings = []
-        if decoded is None:
+        if decoded is not None and decoded.inner and depth >= DEEPEST:
+            warnings.append(f"not decoded: calls are carried in more than {DEEPEST} others")
+            decoded = None
+        elif decoded is None:
             name = self._contracts.name_at(call.target)
             what = f"{name} has no function that this data calls" if name else f"{call.target} is no contract of ours"
             warnings.append(f"not decoded: {what}")
@@ -229,8 +238,7 @@ class ProposalService:
             warnings.append(f"{decoded.contract}.{decoded.function} carries {len(carried)} more calls inside it")
         if call.value:
             warnings.append(f"sends {call.value} wei")
-        inner = tuple(self._shown(part, depth + 1) for part in carried) if depth < DEEPEST else ()
-        return ShownCall(call, decoded, tuple(warnings), inner)
+        return ShownCall(call, decoded, tuple(warnings), tuple(self._shown(part, depth + 1) for part in carried))
 
     async def _motion(self, made: Proposed, at: Block) -> Motion:
         async def of(contract: str, function: str, *arguments: Any) -> Any:
@@ -249,11 +257,9 @@ class ProposalService:
             eta=await of(GOVERNOR, "proposalEta", made.number),
             timelock_delay=await of(TIMELOCK, "getMinDelay"),
         )
-        state = ProposalState(await of(GOVERNOR, "state", made.number))
+        state = _state(await of(GOVERNOR, "state", made.number))
         readable = made.description.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         warnings = [f"call {place}: {told}" for place, shown in enumerate(calls, 1) for told in _told(shown)]
-        if hidden := unprintable(made.description):
-            warnings.append(f"the text holds characters that do not show: {hidden}")
         if text.matches is not True:
             warnings += text.reasons
         tally = Tally(against, in_favour, abstain, needed)
@@ -268,6 +274,13 @@ class ProposalService:
                 continue
             found[digest] = (str(model[3]), str(model[4]))
         return found
+
+
+def _state(found: int) -> ProposalState:
+    try:
+        return ProposalState(found)
+    except ValueError as error:
+        raise Unavailable(f"the chain's RPC answers a state of a proposal that there is not: {found}") from error
 
 
 def _told(shown: ShownCall) -> list[str]:

@@ -36,6 +36,7 @@ ABIS = {
             function("setLimit", ("limit", "uint256")),
             function("setTiers", ("tiers", "tuple[]"), parts=PARTS),
             function("note", ("text", "string")),
+            function("setModel", ("modelHash", "bytes32")),
             function("both", ("a", "uint256")),
             function("both", ("a", "address")),
             function("getLimit", view=True),
@@ -47,6 +48,10 @@ ABIS = {
             function(
                 "schedule", ("target", "address"), ("value", "uint256"), ("data", "bytes"), ("predecessor", "bytes32"),
                 ("salt", "bytes32"), ("delay", "uint256"),
+            ),
+            function(
+                "executeBatch", ("targets", "address[]"), ("values", "uint256[]"), ("payloads", "bytes[]"),
+                ("predecessor", "bytes32"), ("salt", "bytes32"),
             ),
         ],
     ),
@@ -97,6 +102,11 @@ def test_a_contract_that_is_not_known_needs_a_whole_signature(book: ContractBook
         (POLICY, "setLimit", ["1", "2"], "takes 1 arguments"),
         (POLICY, "setLimit", ["five"], "limit is uint256: an integer"),
         (POLICY, "setLimit", [str(2**256)], "does not take these arguments"),
+        (POLICY, "setLimit", ["9" * 5_000], "limit is uint256: an integer"),
+        (POLICY, "setLimit", ["\u0663"], "limit is uint256: an integer"),
+        (POLICY, "setTiers", ["[" * 100_000], "JSON list"),
+        (POLICY, "setModel", ["0xab"], "modelHash is bytes32: 32 bytes, not 1"),
+        (POLICY, "both(address)", ["0x52908400098527886E0F7030069857D2E4169Ee7"], "mistyped"),
         (POLICY, "setTiers", ["[[1]]"], "2 parts: cap, who"),
         (POLICY, "setTiers", ["1, 2"], "JSON list"),
         (POLICY, "setTiers", ['[[1, "Nobody"]]'], "one of LimitPolicy, RefiTimelock"),
@@ -151,3 +161,35 @@ def test_values_are_shown_as_they_are_written(number: int, data: bytes, flag: bo
 
     for kind, value in (("int256", number), ("bytes", data), ("bool", flag)):
         assert parsed({"type": kind}, shown({"type": kind}, value), nobody) == value
+
+
+def test_a_mistyped_address_is_refused_and_one_in_its_capitals_taken(book: ContractBook) -> None:
+    right = "0x52908400098527886E0F7030069857D2E4169EE7"
+    assert book.target(right) == book.target(right.lower()) == right.lower()
+    with pytest.raises(Invalid, match="mistyped"):
+        book.target(right[:-2] + "e7")
+
+
+def test_arguments_that_point_at_the_same_bytes_again_and_again_are_not_read_out(book: ContractBook) -> None:
+    inner, count = book.encode(POLICY, "setLimit", ["9"]) + bytes(30_000), 1_500
+    plain = encode(
+        ["address[]", "uint256[]", "bytes[]", "bytes32", "bytes32"],
+        [[POLICY] * count, [0] * count, [inner], bytes(32), bytes(32)],
+    )
+    # The list of payloads has one entry: it is made to have many that all point at its bytes.
+    place = int.from_bytes(plain[64:96], "big")
+    words = [count.to_bytes(32, "big"), *([(32 * count).to_bytes(32, "big")] * count)]
+    data = plain[:place] + b"".join(words) + plain[place + 64 :]
+    selector = keccak(text="executeBatch(address[],uint256[],bytes[],bytes32,bytes32)")[:4]
+    assert book.decode(Call(TIMELOCK, 0, selector + data)) is None
+    decoded = book.decode(Call(TIMELOCK, 0, selector + plain))
+    assert decoded is not None
+    assert decoded.is_whole
+
+
+def test_calls_in_data_that_is_not_encoded_plainly_are_not_followed(book: ContractBook) -> None:
+    words = ["0x" + "00" * 32] * 2
+    data = book.encode(TIMELOCK, "schedule", [POLICY, "3", "0x00", *words, "0"])
+    decoded = book.decode(Call(TIMELOCK, 0, data + b"more"))
+    assert decoded is not None
+    assert (decoded.is_whole, decoded.inner) == (False, ())

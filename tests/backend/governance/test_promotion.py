@@ -238,7 +238,7 @@ async def test_what_no_abi_knows_is_shown_as_it_is_with_a_warning(room: Room) ->
     assert f"call 1: not decoded: {target} is no contract of ours" in shown.warnings
     assert "call 1: sends 7 wei" in shown.warnings
     assert "call 2: not decoded: RefiToken has no function that this data calls" in shown.warnings
-    assert shown.text.matches is True, "the text names the bytes themselves"
+    assert shown.text.matches is None, "the text names nothing but bytes"
 
 
 async def test_a_text_that_is_no_text_hides_no_proposal(room: Room) -> None:
@@ -251,7 +251,7 @@ async def test_a_text_that_is_no_text_hides_no_proposal(room: Room) -> None:
     shown = (await room.proposals.listed(1))[0]
     assert shown.description == "A \ufffd\u202etext"
     assert "the text holds characters that do not show: U+202E, U+DCFF" in shown.warnings
-    assert shown.text.matches is None
+    assert shown.text.matches is False
     assert [call.decoded.function for call in shown.calls if call.decoded] == ["updateDelay"]
     # Its hash is that of the bytes: the guardian can still end it.
     async with room.database.transaction() as session:

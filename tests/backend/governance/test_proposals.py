@@ -7,22 +7,26 @@ from typing import Any
 
 import httpx
 import pytest
+from eth_utils.crypto import keccak
 
 from backend.accounts.endpoints import signed_in
 from backend.accounts.types import Caller, Role
 from backend.adapters.governance.contracts import ContractBook
+from backend.cli.gov.shown import page
 from backend.governance.endpoints import router
 from backend.governance.engine import proposal_from, proposal_id
 from backend.governance.service import ProposalService
-from backend.governance.types import ProposalState
+from backend.governance.types import CallSpec, ProposalState
+from backend.kernel.errors import Invalid
 from backend.ports.chain import Reverted
 from backend.ports.governance import Ballot, Call, Proposed
 from tests.backend.governance.dao import FakeVotes
 from tests.fakes import FakeChain, FakeJournal, client_of, serve
 
 WALLET, OTHER = "0x" + "11" * 20, "0x" + "22" * 20
-POLICY = "0x" + "33" * 20
+POLICY, RELAY = "0x" + "33" * 20, "0x" + "44" * 20
 TRADER = Caller(2, WALLET, "trader-pseudonym", frozenset({Role.TRADER}))
+RELAYED = {"target": "address", "value": "uint256", "data": "bytes"}
 SET_LIMIT = {
     "type": "function",
     "name": "setLimit",
@@ -30,10 +34,20 @@ SET_LIMIT = {
     "outputs": [],
     "stateMutability": "nonpayable",
 }
+RELAYING = {
+    **SET_LIMIT,
+    "name": "relay",
+    "inputs": [{"name": name, "type": kind} for name, kind in RELAYED.items()],
+}
 BODY: dict[str, Any] = {
     "text": "Raise the limit",
     "calls": [{"target": "LimitPolicy", "function": "setLimit", "arguments": ["5"]}],
 }
+
+PROPOSAL: dict[str, Any] = {
+    "governor": OTHER, "targets": [POLICY], "values": ["0"], "calldatas": ["0x"], "description": "x",
+    "description_hash": "0x" + keccak(text="x").hex(),
+}  # fmt: skip
 
 
 class Dao:
@@ -42,6 +56,7 @@ class Dao:
     def __init__(self, folder: Path) -> None:
         facts = {"address": POLICY, "abi": [SET_LIMIT], "chain_id": 42069, "block_number": 1}
         (folder / "LimitPolicy.json").write_text(json.dumps(facts))
+        (folder / "RefiGovernor.json").write_text(json.dumps(facts | {"address": RELAY, "abi": [RELAYING]}))
         self.chain, self.votes = FakeChain(), FakeVotes()
         self.book = ContractBook(folder)
         self.service = ProposalService(self.chain, self.book, self.votes, FakeJournal())
@@ -116,6 +131,9 @@ async def test_every_step_is_a_transaction_and_none_is_sent(dao: Dao, client: ht
         ({"action": "queue", "proposal_id": "78"}, 404),
         ({"action": "delegate", "delegatee": "0x" + "00" * 20}, 422),
         ({"action": "propose", "proposal": {}}, 422),
+        ({"action": "vote", "proposal_id": "9" * 78, "support": "for"}, 422),
+        ({"action": "propose", "proposal": PROPOSAL | {"values": ["-1"]}}, 422),
+        ({"action": "propose", "proposal": PROPOSAL | {"values": ["9" * 78]}}, 422),
         ({"action": "grant", "proposal_id": "77"}, 422),
     ],
 )
@@ -164,7 +182,42 @@ async def test_a_proposal_is_shown_with_its_votes_and_whether_its_text_is_true(
         {"text": ""},
         {"text": "A\u202echange"},
         {"proposer": "me"},
+        {"calls": [{"target": "LimitPolicy", "function": "setLimit", "arguments": ["5"], "value": "9" * 78}]},
+        {"calls": [{"target": "LimitPolicy", "function": "setLimit", "arguments": ["9" * 5_000]}]},
+        {"text": "Pr\u043emote a model"},
     ],
 )
 async def test_a_proposal_that_is_malformed_is_refused(change: dict[str, Any], client: httpx.AsyncClient) -> None:
     assert (await client.post("/governance/proposals", json=BODY | change)).status_code == 422
+
+
+@pytest.mark.parametrize("half", ["\ud800", "a\udcffb"])
+def test_half_a_character_is_refused_where_text_is_expected(half: str, dao: Dao) -> None:
+    with pytest.raises(Invalid, match="Unicode"):
+        dao.service.vote(77, "for", half)
+    with pytest.raises(Invalid, match="Unicode"):
+        proposal_from(PROPOSAL | {"description": half})
+
+
+async def test_calls_that_are_carried_too_deep_are_not_what_any_text_says(dao: Dao) -> None:
+    call = Call(POLICY, 0, dao.book.encode(POLICY, "setLimit", ["5"]))
+    for _ in range(6):
+        call = Call(RELAY, 0, dao.book.encode(RELAY, "relay", [call.target, "0", "0x" + call.data.hex()]))
+    spec = CallSpec(RELAY, data="0x" + call.data.hex())
+    _, check = dao.service.examine(dao.service.build([spec], "Something deep"))
+    assert check.matches is None
+
+
+async def test_a_state_that_there_is_not_is_no_answer(dao: Dao, client: httpx.AsyncClient) -> None:
+    dao.made("Raise the limit")
+    dao.chain.answer("RefiGovernor", "state", lambda *_: 9)
+    assert (await client.get("/governance/proposals/77")).status_code == 503
+
+
+async def test_a_moment_beyond_the_calendar_is_shown(dao: Dao) -> None:
+    dao.made("Raise the \x1b[2Jlimit")
+    dao.chain.answer("RefiGovernor", "proposalDeadline", lambda *_: 2**63)
+    told = "\n".join(page(await dao.service.shown(77)))
+    assert f"{2**63} s after 1970" in told
+    assert "\x1b" not in told
+    assert "do not show: U+001B" in told
