@@ -4,14 +4,15 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.compliance.models import ComplianceReceipt
+from backend.kit.db import fetch
+
+_ADD = "INSERT INTO compliance_receipts (sha256, json) VALUES (?, ?) RETURNING id"
 
 
 async def add_receipt(session: AsyncSession, sha256: str, json: str) -> int:
     """Store a receipt and return its id."""
-    receipt = ComplianceReceipt(sha256=sha256, json=json)
-    session.add(receipt)
-    await session.flush()
-    return receipt.id
+    (row,) = await fetch(session, _ADD, (sha256, json))
+    return int(row[0])
 
 
 async def receipt_json(session: AsyncSession, sha256: str) -> str | None:

@@ -7,7 +7,13 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.compliance.models import TradedVolume
-from backend.kit.db import insert_once
+from backend.kit.db import execute_many
+
+_ADD = (
+    "INSERT INTO traded_volumes (account_id, address, cumulative_units, settled_units, settled_block)"
+    " VALUES (?, ?, ?, 0, 0) ON CONFLICT (account_id)"
+    " DO UPDATE SET cumulative_units = traded_volumes.cumulative_units + excluded.cumulative_units"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +34,8 @@ async def cumulative_of(session: AsyncSession, account_id: int) -> int:
 
 async def add_volume(session: AsyncSession, account_id: int, address: str, units: int) -> None:
     """Add an order's notional to what an account has traded; the account's orders wait for one another anyway."""
-    fresh = {
-        "account_id": account_id,
-        "address": address,
-        "cumulative_units": 0,
-        "settled_units": 0,
-        "settled_block": 0,
-    }
-    await session.execute(insert_once(session, TradedVolume).values(**fresh))
-    grown = TradedVolume.cumulative_units + units
-    await session.execute(
-        update(TradedVolume).where(TradedVolume.account_id == account_id).values(cumulative_units=grown)
-    )
+    row = (account_id, address, units)
+    await session.run_sync(lambda within: execute_many(within.connection(), _ADD, [row]))
 
 
 async def volume_of(session: AsyncSession, account_id: int) -> Volume | None:

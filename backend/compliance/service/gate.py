@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 # Marks a session whose transaction holds the row of the rules.
 HELD = "compliance.rules_held"
+# The version that a session's transaction read last.
+READ = "compliance.rules_read"
 SILENCE = (Unavailable, NotFound, Conflict)
 NO_ANSWER = Refused("compliance", "policy_unavailable", "the on-chain rules do not answer")
 CHANGED = Refused("compliance", "rules_changed", "the on-chain rules changed after they were asked: ask again")
@@ -57,8 +59,7 @@ class ComplianceGate:
 
         reduces: the decision sells no more than the account holds.
         """
-        seen = await self._seen(session)
-        cumulative = await volumes.cumulative_of(session, account.account_id)
+        seen, cumulative = await self._seen(session, account)
         question = await self._question(decision, account, cumulative, seen)
         if isinstance(question, Refused):
             return question
@@ -94,8 +95,7 @@ class ComplianceGate:
         The verdicts wait for `clear`, which asks anew where its question is another one. Returns the account's
         cumulative volume (USD x 1e6) that each was asked with; raises Unavailable when the rules do not answer.
         """
-        seen = await self._seen(session)
-        cumulative = await volumes.cumulative_of(session, account.account_id)
+        seen, cumulative = await self._seen(session, account)
         asked: list[OrderCheck] = []
         starts: list[int] = []
         for decision in decisions:
@@ -117,10 +117,8 @@ class ComplianceGate:
 
         Without a question to ask, only the refusal.
         """
-        seen = await self._seen(session)
-        question = await self._question(
-            decision, account, await volumes.cumulative_of(session, account.account_id), seen
-        )
+        seen, cumulative = await self._seen(session, account)
+        question = await self._question(decision, account, cumulative, seen)
         if isinstance(question, Refused):
             return None, question
         return question.order, await self._ruling(question.order, account, seen, reduces=False)
@@ -131,7 +129,9 @@ class ComplianceGate:
         The row of the rules is the last lock that an order takes, after its account's and the kill switches'.
         """
         held = await rules.hold_rules(session)
-        session.info[HELD] = True
+        session.info[READ] = held.version
+        if self._remembered.is_watched(held):
+            session.info[HELD] = True
         return None if held.version == cleared.rules_version else CHANGED
 
     async def count(self, session: AsyncSession, cleared: ClearedDecision) -> None:
@@ -149,7 +149,8 @@ class ComplianceGate:
             engine = await self._policy.version()
         except SILENCE:
             return "policy-engine:unavailable"
-        return f"{engine}/{(await rules.rules_seen(session)).version}"
+        version = session.info.get(READ)
+        return f"{engine}/{(await rules.rules_seen(session)).version if version is None else version}"
 
     async def receipt(self, session: AsyncSession, sha256: str) -> Mapping[str, Any]:
         """Return a kept verdict by its hash; raise NotFound."""
@@ -166,10 +167,12 @@ class ComplianceGate:
         state = state_in(receipt) if model_sha256 else ""
         return {"compliance_verdict": str(receipt.get("verdict", "allowed")), "model_state": state}
 
-    async def _seen(self, session: AsyncSession) -> RulesSeen:
-        seen = await rules.rules_seen(session)
+    async def _seen(self, session: AsyncSession, account: Caller) -> tuple[RulesSeen, int]:
+        """Return the rules' version, and what the account has traded in all (USD x 1e6)."""
+        seen, cumulative = await rules.rules_and_volume(session, account.account_id)
+        session.info[READ] = seen.version
         # The watcher waits for this transaction: that it looked long ago is our own doing.
-        return rules.looked(seen, self._clock.wall()) if HELD in session.info else seen
+        return (rules.looked(seen, self._clock.wall()) if HELD in session.info else seen), cumulative
 
     async def _question(
         self, decision: Decision, account: Caller, cumulative: int, seen: RulesSeen
