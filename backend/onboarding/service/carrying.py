@@ -21,7 +21,7 @@ from backend.onboarding.types import Act, CaseState, MemberState, Personal, Stan
 from backend.ports.clock import Clock
 from backend.ports.identity_provider import Applicant, CaseKind, Finding, IdentityProvider
 from backend.ports.journal import SYSTEM_ACCOUNT
-from backend.ports.screening import ScreeningSubject, SubjectKind
+from backend.ports.screening import Outcome, ScreeningSubject, SubjectKind
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +96,7 @@ class OnboardingJob:
     async def look_again(self, case_id: int) -> None:
         """Screen a case now: lists change, and so does what reviewers said of its hits."""
         row = await self._read(case_id)
-        if not row.sealed or CaseState(row.state) is CaseState.STARTED:
+        if not row.sealed:
             return
         lists = await self._screening.lists()
         screened = await self._screening.screen(case_id, _subject(row, self._keys.open(case_id, row.sealed)))
@@ -107,9 +107,13 @@ class OnboardingJob:
 
     async def _carry_out(self, case_id: int) -> None:
         row = await self._read(case_id)
+        if row.standing == Standing.DUE:
+            # Decided on what lists said then; what they say now counts, and where none is in force nothing is given.
+            await self.look_again(case_id)
+            row = await self._read(case_id)
         if row.standing == Standing.LEAVING:
             await self._take(row)
-        elif row.standing == Standing.DUE:
+        elif row.standing == Standing.DUE and row.screening == Outcome.CLEAR:
             await self._place(row)
         if row.kind == CaseKind.ORGANISATION:
             await self._settle_members(row)
@@ -122,10 +126,9 @@ class OnboardingJob:
                 pass
 
     async def _submit(self, row: OnboardingCase) -> None:
-        personal = self._keys.open(row.id, row.sealed)
-        lists = await self._screening.lists()
-        screened = await self._screening.screen(row.id, _subject(row, personal))
-        kind = CaseKind(row.kind)
+        # Kept before the provider is asked: a block stops a renewal's old credentials whether it answers or not.
+        await self.look_again(row.id)
+        personal, kind = self._keys.open(row.id, row.sealed), CaseKind(row.kind)
         applicant = Applicant(row.review_key, kind, personal.name, personal.birth_date, personal.country)
         started = await self._provider.start(applicant)
         kept = Personal(personal.name, personal.birth_date, personal.country, started.reference, started.redirect_url)
@@ -137,7 +140,6 @@ class OnboardingJob:
             now.sealed = self._keys.seal(now.id, kept)
             now.reference_sha256 = reference_hash(started.reference)
             now.retry_at = self._clock.wall() + PAUSE
-            await self._ledger.screened(session, now, screened, lists, SYSTEM_ACCOUNT)
             await self._ledger.move(session, now, Act.SUBMIT, actor)
             await self._ledger.find(session, now, started.finding, actor)
 

@@ -32,6 +32,9 @@ class CaseLedger:
         """Move a locked case and record it; Conflict names an act that its state does not allow."""
         row.state = state = after(CaseState(row.state), act)
         row.reason = reason
+        if state is not CaseState.APPROVED and row.standing == Standing.DUE:
+            # What is not on chain yet is not put there any more; what may stand there all the same is taken.
+            row.standing = Standing.LEAVING.value
         match state:
             case CaseState.APPROVED:
                 self._approve(row)
@@ -41,7 +44,7 @@ class CaseLedger:
                 pass
         await session.flush()
         await self.record(session, row, f"onboarding.{state}", actor)
-        if state in {CaseState.STARTED, CaseState.APPROVED, *OVER}:
+        if state in {CaseState.STARTED, CaseState.APPROVED, *OVER} or row.standing == Standing.LEAVING:
             await self.carry_soon(session, row)
 
     async def find(self, session: AsyncSession, row: OnboardingCase, finding: Finding, actor: str) -> None:
@@ -111,8 +114,8 @@ class CaseLedger:
         row.sealed, row.renewal_due, row.first_approval_by = b"", False, ""
         if over:
             row.open_for, row.decided_at = None, self._clock.business()
-        # What expired has ended on chain by itself; what was never seen there may stand there all the same.
-        if row.standing == Standing.DUE or (over and row.standing == Standing.ISSUED):
+        # What expired has ended on chain by itself.
+        if over and row.standing == Standing.ISSUED:
             row.standing = Standing.LEAVING.value
 
 
