@@ -155,6 +155,9 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
         if (version != configVersion) revert PolicyConfigurationVersionError(policy, configVersion, version);
         _configVersions[policy] = version + 1;
         if (policy.code.length == 0) revert PolicyConfigurationError(policy, "");
+        if (_isHook(configSelector)) {
+            revert PolicyConfigurationError(policy, abi.encodeWithSelector(IPolicy.Unauthorized.selector));
+        }
         // slither-disable-next-line low-level-calls
         (bool success, bytes memory answer) = policy.call(bytes.concat(configSelector, configData));
         if (!success) revert PolicyConfigurationError(policy, answer);
@@ -329,6 +332,12 @@ contract PolicyEngine is IPolicyEngine, AccessControl {
     function _positionOf(Step[] storage chain, address policy) private view returns (uint256 position) {
         uint256 length = chain.length;
         while (position < length && chain[position].policy != policy) position++;
+    }
+
+    /// @dev What only the engine itself tells policies: as configuration it would count calls that nobody made.
+    function _isHook(bytes4 selector) private pure returns (bool) {
+        return selector == IPolicy.postRun.selector || selector == IPolicy.onInstall.selector
+            || selector == IPolicy.onUninstall.selector;
     }
 
     function _valueOf(bytes32 name, Parameter[] memory extracted) private pure returns (bytes memory) {

@@ -141,6 +141,24 @@ contract CertifiedActionTest is Base {
         permits.run(relay, address(this), TRADE, good.parameters, "");
     }
 
+    function test_a_permit_that_another_displaced_is_presented_again_with_the_rest_of_its_uses() public {
+        ICertifiedActionValidator.Permit memory lasting = permitOf(ID, 7);
+        lasting.maxUses = 2;
+        ICertifiedActionValidator.Permit memory brief = permitOf(keccak256("permit 2"), 7);
+        (bytes memory forLasting, bytes memory forBrief) = (signed(lasting, ISSUER), signed(brief, ISSUER));
+        permits.present(lasting, forLasting);
+        permits.postRun(relay, address(this), TRADE, lasting.parameters, "");
+        vm.prank(stranger);
+        permits.present(brief, forBrief);
+        permits.postRun(relay, address(this), TRADE, lasting.parameters, "");
+        refusePresented(lasting);
+        permits.present(lasting, forLasting);
+        permits.run(relay, address(this), TRADE, lasting.parameters, "");
+        permits.postRun(relay, address(this), TRADE, lasting.parameters, "");
+        refusePresented(lasting);
+        requireEqual(2, permits.getUsage(ID));
+    }
+
     function test_a_revoked_permit_and_a_dismissed_issuers_permits_are_worthless() public {
         ICertifiedActionValidator.Permit memory permit = permitOf(ID, 7);
         bytes memory signature = signed(permit, ISSUER);

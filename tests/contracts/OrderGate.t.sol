@@ -349,6 +349,26 @@ contract OrderGateTest is Base {
         credentials.registerCredentials(CCID, one(KYC), 0, new bytes[](1), "");
     }
 
+    function test_whoever_configures_policies_does_not_speak_for_the_engine() public {
+        engine.grantRole(engine.POLICY_CONFIG_ADMIN_ROLE(), guardian);
+        bytes4[3] memory hooks = [IPolicy.onInstall.selector, IPolicy.onUninstall.selector, IPolicy.postRun.selector];
+        for (uint256 i = 0; i < hooks.length; i++) {
+            bytes memory arguments = i < 2
+                ? abi.encode(IOrderGate.submitOrder.selector)
+                : abi.encode(relay, address(gate), IOrderGate.submitOrder.selector, new bytes[](0), bytes(""));
+            vm.prank(guardian);
+            vm.expectRevert(
+                abi.encodeWithSelector(
+                    IPolicyEngine.PolicyConfigurationError.selector,
+                    volume,
+                    abi.encodeWithSelector(IPolicy.Unauthorized.selector)
+                )
+            );
+            engine.setPolicyConfiguration(address(volume), 0, hooks[i], arguments);
+        }
+        requireEqual(0, engine.getPolicyConfigVersion(address(volume)));
+    }
+
     function test_a_policy_serves_its_engine_only() public {
         vm.expectRevert(abi.encodeWithSelector(IPolicy.Unauthorized.selector));
         volume.postRun(relay, address(gate), IOrderGate.submitOrder.selector, new bytes[](0), "");

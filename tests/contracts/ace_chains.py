@@ -302,6 +302,16 @@ def configured(side: Side) -> None:
     side.order()
 
 
+@row("what the engine tells policies nobody tells them as configuration")
+def hooks(side: Side) -> None:
+    for policy, hook in (("pause", "onInstall(bytes4)"), ("senders", "onUninstall(bytes4)")):
+        refused = Differs(
+            f"PolicyConfigurationError({policy}, [Unauthorized()])", None, "hooks are no configuration", "engine"
+        )
+        call = (side.address(policy), 0, keccak(text=hook)[:4], encode(["bytes4"], [side.submit]))
+        side.do("owner", "engine", "setPolicyConfiguration", *call, refused=refused)
+
+
 @row("a call's context is set beforehand, seen by its sender only, handed on with the call and then gone")
 def contexts(side: Side) -> None:
     side.install("pause")

@@ -395,6 +395,19 @@ def permit_used_then_presented(side: Side) -> None:
     side.ask("permits", "getUsage", ID)
 
 
+@row("a permit that another displaced comes back with the rest of its uses")
+def displaced(side: Side) -> None:
+    demand_permits(side)
+    lasting, brief = permit(side, maxUses=2), permit(side, id=SECOND_ID)
+    for given in (lasting, brief):
+        side.do("stranger", "permits", "present", given, side.sign(ISSUER, given))
+    side.order()
+    side.order(refused=PRESENTED)
+    gone = Differs(None, "PermitAlreadyPresented(", "a displaced permit may come back")
+    side.do("stranger", "permits", "present", lasting, side.sign(ISSUER, lasting), refused=gone)
+    side.ask("permits", "getUsage", SECOND_ID)
+
+
 @row("a revoked permit is worthless, whether presented or not")
 def permit_revoked(side: Side) -> None:
     demand_permits(side)

@@ -45,7 +45,12 @@ contract CertifiedActionPolicy is ICertifiedActionValidator, Policy, EIP712 {
     /// @inheritdoc ICertifiedActionValidator
     function present(Permit calldata permit, bytes calldata signature) external {
         State storage state = _states[permit.permitId];
-        if (state.issuer != address(0)) revert PermitAlreadyPresented(permit.permitId);
+        bytes32 intent = _intentOf(permit.caller, permit.subject, permit.selector, permit.parameters);
+        bytes32 inPlace = _presented[intent];
+        // One that another displaced may come back: else whoever holds a shorter one could end a longer one with it.
+        if (state.issuer != address(0) && (inPlace == bytes32(0) || inPlace == permit.permitId)) {
+            revert PermitAlreadyPresented(permit.permitId);
+        }
         if (state.isRevoked) revert PermitAlreadyRevoked(permit.permitId);
         address issuer = _signerOf(permit, signature);
         if (!_issuers[issuer]) revert InvalidSignature(permit.permitId);
@@ -54,7 +59,7 @@ contract CertifiedActionPolicy is ICertifiedActionValidator, Policy, EIP712 {
             revert PermitExpired(permit.permitId, permit.expiry);
         }
         (state.issuer, state.maxUses, state.expiry) = (issuer, permit.maxUses, permit.expiry);
-        _presented[_intentOf(permit.caller, permit.subject, permit.selector, permit.parameters)] = permit.permitId;
+        _presented[intent] = permit.permitId;
         emit PermitStored(permit.permitId);
     }
 

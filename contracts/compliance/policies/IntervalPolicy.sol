@@ -86,7 +86,8 @@ contract IntervalPolicy is Policy {
         view
         returns (IPolicyEngine.PolicyResult)
     {
-        // A sequencer's seconds do not matter for slots of hours and days.
+        // A sequencer's seconds do not matter for slots of hours and days, and nobody draws lots.
+        // slither-disable-next-line weak-prng
         uint256 slot = (block.timestamp / _cycle.slotDuration + _cycle.cycleOffset) % _cycle.cycleSize;
         if (slot < _startSlot || slot >= _endSlot) {
             revert IPolicyEngine.PolicyRejected("execution outside allowed time interval");
