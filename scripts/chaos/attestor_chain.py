@@ -147,9 +147,9 @@ def words(proof: bytes) -> list[int]:
 
 
 @contextmanager
-def attestor_chain(circuits: Mapping[str, Circuit]) -> Iterator[AttestorChain]:
+def attestor_chain(circuits: Mapping[str, Circuit], *arguments: str) -> Iterator[AttestorChain]:
     """Run a node with everything on it, no universe and no policy yet."""
-    with node(CHAIN_ID, "--network", "optimism") as web3:
+    with node(CHAIN_ID, "--network", "optimism", *arguments) as web3:
         owner, attester, stranger, *_ = list(web3.eth.accounts)
         oracle = deploy(web3, "ReturnsOracle", owner)
         anchor = deploy(web3, "AuditAnchor", owner)

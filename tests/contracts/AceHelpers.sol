@@ -90,6 +90,15 @@ contract StubbornPolicy is Policy {
     }
 }
 
+/// @notice Newest attested epochs, at will, in place of the attestor
+contract NewestEpochs {
+    mapping(address subject => mapping(bytes32 policyId => uint256 next)) public nextEpochOf;
+
+    function set(address subject, bytes32 policyId, uint256 next) external {
+        nextEpochOf[subject][policyId] = next;
+    }
+}
+
 /// @notice No policy at all
 contract NoPolicy {
     error NotOne();

@@ -3,7 +3,7 @@
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from tests.contracts.ace_world import CCID, DAY, KYC, START, Side, Table
+from tests.contracts.ace_world import CCID, DAY, KYC, RISK, START, Side, Table
 
 ROWS = Table()
 row = ROWS.row
@@ -90,6 +90,26 @@ def models(side: Side) -> None:
     side.order(model=MODEL)
     side.do("guardian", "models", "revoke", MODEL)
     side.order(model=MODEL, refused=refused)
+
+
+@row("an account that trades has its risk attested, in time for the first and lately ever after")
+def attested(side: Side) -> None:
+    side.install("risk:account", "sliding:account,notional")
+    side.order()
+    side.at(START + 2 * DAY - 60)
+    side.order()
+    side.at(START + 2 * DAY + 60)
+    side.order(refused="PolicyRunRejected(risk, account's risk is not attested)")
+    side.order(account="other")
+    today = START // DAY + 2
+    side.do("stranger", "attestor", "set", side.people["trader"], keccak(text="another policy"), today)
+    side.order(refused="PolicyRunRejected(risk, account's risk is not attested)")
+    side.do("stranger", "attestor", "set", side.people["trader"], RISK, today)
+    side.order()
+    side.at((today + 2) * DAY - 60)
+    side.order()
+    side.at((today + 2) * DAY + 60)
+    side.order(refused="PolicyRunRejected(risk, account's risk attestation is not fresh)")
 
 
 @row("a paper order is never submitted")

@@ -28,6 +28,7 @@ START = BIRTH + 28 * DAY
 TYPES = ("(bytes4,address,bytes,bytes)",)
 ROLES = ("owner", "guardian", "relay", "issuer", "trader", "other", "stranger")
 KYC, AML, FLAG = (keccak(text=name) for name in ("common.kyc", "common.aml", "sanctions.hit"))
+RISK = keccak(text="a VaR policy")
 CCID, OTHER_CCID = keccak(text="a person"), keccak(text="another person")
 TICKER, NO_MODEL, ZERO = b"INST00".ljust(32, b"\0"), bytes(32), "0x" + "00" * 20
 MAXIMUM, MINIMUM = 1_000, 10
@@ -35,19 +36,11 @@ TIERS = [(0, 100, False), (3, 500, False), (7, 5_000, False), (14, 50_000, True)
 Kind = Literal["engine", "parts"]
 # The order of secp256k1
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-PERMIT_FIELDS = [
-    {"name": name, "type": kind}
-    for name, kind in (
-        ("permitId", "bytes32"),
-        ("caller", "address"),
-        ("subject", "address"),
-        ("selector", "bytes4"),
-        ("parameters", "bytes[]"),
-        ("metadata", "bytes"),
-        ("maxUses", "uint64"),
-        ("expiry", "uint48"),
-    )
-]
+PERMIT_TYPE = (
+    "bytes32 permitId,address caller,address subject,bytes4 selector,"
+    "bytes[] parameters,bytes metadata,uint64 maxUses,uint48 expiry"
+)
+PERMIT_FIELDS = [dict(zip(("type", "name"), part.split(), strict=True)) for part in PERMIT_TYPE.split(",")]
 # What ACE calls those of ours that have another name.
 THEIRS = {
     "AuthorizedSenderPolicy": "OnlyAuthorizedSenderPolicy",
@@ -423,6 +416,7 @@ def _build(side: Side, theirs: Mapping[str, Any]) -> None:
         ("mapper", "NotionalMapper"),
         ("data validator", "HashDataValidator"),
         ("no policy", "NoPolicy"),
+        ("attestor", "NewestEpochs"),
     ):
         side.add_contract(name, _deploy(side, what, file="AceHelpers"))
     for name in ("stubborn", *(f"filler{n}" for n in range(9))):
@@ -458,6 +452,8 @@ def _add_ours(side: Side) -> None:
         ("approved", "ApprovedModelPolicy", (side.address("models"),)),
     ):
         side.add_contract(name, _deploy(side, what, engine, owner, *arguments))
+    attested = (side.address("attestor"), RISK, side.address("sliding"), 2 * DAY)
+    side.add_contract("risk", _deploy(side, "VarAttestationPolicy", engine, owner, *attested))
 
 
 def _registry(side: Side, theirs: Mapping[str, Any], what: str) -> Contract:

@@ -53,12 +53,12 @@ Prove = Callable[[Claim], bytes]
 
 
 @contextmanager
-def var_world() -> Iterator[AttestorChain]:
+def var_world(*arguments: str) -> Iterator[AttestorChain]:
     """Run a chain with the universe, two epochs published and two policies a circuit.
 
     One is at exactly the book's VaR and ES, the other as generous as can be.
     """
-    with attestor_chain({circuit: circuit_of(circuit) for circuit in BOTH}) as chain:
+    with attestor_chain({circuit: circuit_of(circuit) for circuit in BOTH}, *arguments) as chain:
         chain.register(INSTRUMENTS, MARKET.universe_id, 90)
         for market in (MARKET, NEXT_MARKET):
             chain.publish(market)
