@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {StewardedPolicy} from "../../contracts/compliance/policies/StewardedPolicy.sol";
 import {VarAttestationPolicy} from "../../contracts/compliance/policies/VarAttestationPolicy.sol";
+import {IAuditAnchor} from "../../contracts/interfaces/IAuditAnchor.sol";
 import {IPolicyEngine} from "../../contracts/interfaces/IPolicyEngine.sol";
 import {ISlidingVolume} from "../../contracts/interfaces/ISlidingVolume.sol";
 import {IVarAttestor} from "../../contracts/interfaces/IVarAttestor.sol";
@@ -84,6 +85,26 @@ contract VarAttestationPolicyTest is VarWorld {
         );
         vm.expectRevert(abi.encodeWithSelector(IPolicyEngine.PolicyRejected.selector, NONE));
         ask(other, trader);
+    }
+
+    function test_whoever_may_attest_for_any_log_is_believed_about_every_account() public {
+        volumes.set(trader, 1);
+        IVarAttestor.Claim memory claim = claimAt(EPOCH);
+        IAuditAnchor.Head memory none;
+        vm.startPrank(owner);
+        claim.logId = audit.registerLog("another.example/log", keccak256("another key"), one(owner));
+        audit.anchor(claim.logId, none, IAuditAnchor.Head(1, keccak256("root"), keccak256("heads")), new bytes32[](0));
+        vm.stopPrank();
+        uint256[8] memory proof = proofOf(statementOf(claim));
+        vm.prank(stranger);
+        vm.expectRevert(abi.encodeWithSelector(IVarAttestor.NotAttester.selector, claim.logId, stranger));
+        attestor.attest(claim, prices, matrix, proof);
+        requireRefuses(NONE);
+        vm.prank(owner);
+        attestor.setAttester(claim.logId, stranger, true);
+        vm.prank(stranger);
+        attestor.attest(claim, prices, matrix, proof);
+        requireContinues();
     }
 
     function test_a_policy_of_epoch_zero_counts_as_attested() public {

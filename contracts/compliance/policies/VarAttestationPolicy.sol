@@ -11,7 +11,9 @@ import {StewardedPolicy} from "./StewardedPolicy.sol";
 /// @title Refuses accounts whose risk was not proved lately to be under its limit
 /// @notice One parameter: the account. Its newest attestation under the policy is fresh until `maxAge` seconds after its
 /// epoch's end; until `maxAge` seconds after its first volume an account needs none.
-/// @dev Attestations exist only under their policy's limits: a proof over them is rejected (IVarAttestor).
+/// @dev Attestations exist only under their policy's limits: a proof over them is rejected (IVarAttestor). That the
+/// committed positions are the account's is what the attester says, whichever log it attests for: its owner must name
+/// attesters whom it trusts about every account, and another operator's log takes an attestor of its own.
 /// Owner: sets age and steward. Steward: sets the age. To stop everyone: take the attesters' role away, or an age of one
 /// second.
 contract VarAttestationPolicy is StewardedPolicy {
