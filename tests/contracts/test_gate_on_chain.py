@@ -323,6 +323,46 @@ async def test_a_default_that_allows_opens_no_gate_that_says_otherwise_or_is_not
     assert not any(verdict.allowed for verdict in await floor.policy.check_all([floor.question("10"), stranger]))
 
 
+async def test_permissions_that_rest_on_no_rule_are_none(floor: Floor) -> None:
+    gate, credentials = floor.at("OrderGate"), floor.at("CredentialValidatorPolicy")
+    floor.owner("PolicyEngine", "setTargetDefaultPolicyAllow", gate, True)
+    assert (await floor.policy.check(floor.question("10"))).allowed
+    floor.owner("PolicyEngine", "removePolicy", gate, SUBMIT_ORDER, credentials)
+    for _ in range(2):
+        with pytest.raises(Conflict, match="without asking for a credential"):
+            await floor.policy.check(floor.question("10"))
+        with pytest.raises(Conflict, match="without asking for a credential"):
+            await floor.policy.check_all([floor.question("10")])
+    assert refusal(await floor.order("buy", "1"))[0] == "policy_unavailable"
+
+
+async def test_another_engine_that_allows_by_default_and_lost_its_rules_allows_nothing() -> None:
+    chain, own = FakeChain(), "0x" + "e1" * 20
+    held: list[str] = ["0x" + "11" * 20]
+    chain.answer("OrderGate", "getPolicyEngine", lambda: own)
+    chain.answer("PolicyEngine", "getPolicies", lambda *_: held)
+    chain.answer("PolicyEngine", "check", lambda *_: ())
+    policy, asked = EnginePolicy(chain, "0x" + "33" * 20, own), OrderCheck("0x" + "22" * 20, "AAPL", Decimal(1), None)
+    assert (await policy.check(asked)).allowed
+    held.clear()
+    await chain.advance_to(chain.blocks[-1].timestamp + 2)
+    with pytest.raises(Conflict, match="without asking for a credential"):
+        await policy.check(asked)
+
+
+async def test_an_engine_by_address_that_nods_at_everything_allows_nothing(floor: Floor) -> None:
+    # PUSH1 0 PUSH1 0 RETURN: takes any call, as an address without code does.
+    nodding = "0x" + secrets.token_hex(20)
+    floor.world.local.rpc("anvil_setCode", nodding, "0x60006000f3")
+    for engine in (nodding, "0x" + secrets.token_hex(20)):
+        chosen = EnginePolicy(floor.world.chain, relay(floor.world), engine)
+        for _ in range(2):
+            with pytest.raises((Conflict, Unavailable)):
+                await chosen.check(floor.question("10"))
+            with pytest.raises(Conflict, match="another engine"):
+                await chosen.check_all([floor.question("10")])
+
+
 # --- a batch
 
 

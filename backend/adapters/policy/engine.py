@@ -1,7 +1,7 @@
 """Asks the PolicyEngine on the L2 whether orders may pass, without sending anything."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -18,6 +18,7 @@ from backend.ports.policy import OrderCheck, Silent, Verdict
 ENGINE = "PolicyEngine"
 TARGET = "OrderGate"
 FUNCTION = "submitOrder"
+CREDENTIALS = "CredentialValidatorPolicy"
 POLICIES = (
     "PausePolicy",
     "AuthorizedSenderPolicy",
@@ -30,6 +31,7 @@ POLICIES = (
     "ApprovedModelPolicy",
 )
 NO_MODEL = bytes(32)
+ZERO_ADDRESS = "0x" + "00" * 20
 # What IOrderGate.checkOrders gives for a check that failed and said nothing.
 NO_REASON = "CheckFailed"
 # OrderContext.sol
@@ -49,6 +51,8 @@ class EnginePolicy:
         self._chain = chain
         self._relay = relay.lower()
         self._engine = f"{ENGINE}@{engine.lower()}" if engine else ENGINE
+        # The block at which the gate was last seen behind the engine and its rules.
+        self._guarded_at = ""
 
     async def check(self, order: OrderCheck) -> Verdict:
         """Return the verdict for one order at the latest block."""
@@ -81,19 +85,19 @@ class EnginePolicy:
             await self._chain.call(self._engine, "check", payload, sender=target, block=block.number)
         except Reverted as refusal:
             return self._verdict(call, context, block, refusal)
+        await self._require_guard(block)
         return self._verdict(call, context, block, None)
 
     async def _check_at_once(self, orders: Sequence[OrderCheck], block: Block) -> list[Verdict]:
-        # The OrderGate asks the engine that it is attached to, which must be the one that the verdicts name.
-        attached = str(await self._chain.call(TARGET, "getPolicyEngine", block=block.number)).lower()
-        if attached != self._chain.address(self._engine):
-            raise Conflict(f"the OrderGate is attached to another engine: {attached}")
+        await self._require_attached(block)
         asked = [(*_arguments(order), order_context(order)) for order in orders]
         refusals: Sequence[bytes] = await self._chain.call(
             TARGET, "checkOrders", self._relay, asked, block=block.number
         )
         if len(refusals) != len(orders):
             raise Unavailable("the OrderGate answers for another number of orders")
+        if not all(refusals):
+            await self._require_guard(block)
         return [await self._one_of(order, block, refusal) for order, refusal in zip(orders, refusals, strict=True)]
 
     async def _one_of(self, order: OrderCheck, block: Block, payload: bytes) -> Verdict:
@@ -103,6 +107,38 @@ class EnginePolicy:
             # Perhaps the gas of the whole call was too little: alone it says what it says.
             return await self._check(order, block)
         return self._verdict(call, context, block, refusal)
+
+    async def _require_attached(self, block: Block) -> None:
+        """Raise Conflict when the OrderGate asks another engine than the one that the verdicts name."""
+        attached = str(await self._chain.call(TARGET, "getPolicyEngine", block=block.number)).lower()
+        if attached != self._chain.address(self._engine):
+            raise Conflict(f"the OrderGate is attached to another engine: {attached}")
+
+    async def _require_guard(self, block: Block) -> None:
+        """Raise Conflict when a permission rests on no rule: a default that allows, or a contract that nods.
+
+        Once a block: what is attached and which rules there are does not change within it.
+        """
+        if self._guarded_at == block.hash:
+            return
+        await self._require_attached(block)
+        selector = self._chain.calldata(TARGET, FUNCTION, ZERO_ADDRESS, NO_MODEL, 0, NO_MODEL)[:4]
+        gate = self._chain.address(TARGET)
+        try:
+            found = await self._chain.call(self._engine, "getPolicies", gate, selector, block=block.number)
+        except Reverted as error:
+            raise Conflict(f"the engine allows and names no rules: {error.name}") from error
+        rules = {str(policy).lower() for policy in found}
+        if not rules or (self._engine == ENGINE and not self._holds_credentials(rules)):
+            raise Conflict("the engine allows orders without asking for a credential")
+        self._guarded_at = block.hash
+
+    def _holds_credentials(self, rules: Set[str]) -> bool:
+        try:
+            return self._chain.address(CREDENTIALS) in rules
+        except NotFound:
+            # A deployment with other rules of its own.
+            return True
 
     def _verdict(self, call: bytes, context: bytes, block: Block, refusal: Reverted | None) -> Verdict:
         policy, reason = ("", "") if refusal is None else self._why(refusal)
