@@ -11,6 +11,7 @@ from eth_abi.decoding import StringDecoder
 from eth_abi.registry import registry
 from eth_utils.address import to_checksum_address
 
+from backend.kernel.canonical import require_shallow
 from backend.kernel.errors import Invalid
 
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -72,8 +73,9 @@ def _several(value: Any, name: str, kind: str) -> Sequence[Any]:
     found = value
     if isinstance(value, str):
         try:
+            require_shallow(value)
             found = json.loads(value)
-        except (ValueError, RecursionError):
+        except ValueError:
             found = None
     if not isinstance(found, list):
         raise Invalid(f"{name} is {kind}: write it as a JSON list")

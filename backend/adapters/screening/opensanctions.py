@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from backend.adapters.screening.entries import BOTH, Entry, ListedName, birth_of, entry_of
+from backend.kernel.canonical import require_shallow
 from backend.kernel.errors import Invalid
 from backend.ports.screening import HitKind, SubjectKind
 
@@ -51,8 +52,10 @@ def _entry(entity: Mapping[str, Any], why: HitKind) -> Entry:
 
 def _parsed(line: bytes, number: int) -> Mapping[str, Any]:
     try:
-        entity = json.loads(line)
-    except (ValueError, RecursionError) as broken:
+        text = line.decode()
+        require_shallow(text)
+        entity = json.loads(text)
+    except ValueError as broken:
         raise Invalid(f"line {number} is no JSON: {type(broken).__name__}") from broken
     if not isinstance(entity, dict) or not isinstance(entity.get("properties"), dict):
         raise Invalid(f"line {number} is no entity: it has no properties")
