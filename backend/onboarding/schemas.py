@@ -10,13 +10,24 @@ from backend.onboarding.types import Case, CaseState, Member, MemberState, OwnCa
 from backend.ports.identity_provider import CaseKind, Finding
 from backend.ports.screening import Outcome
 
+# Letters of these are drawn alike: a word that mixes them is a disguise.
+ALPHABETS = frozenset({"LATIN", "CYRILLIC", "GREEK", "CHEROKEE", "ARMENIAN", "COPTIC", "LISU", "GEORGIAN"})
+# Letters and signs that are printed as nothing.
+BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+
 
 def _written(text: str) -> str:
     """Return a name without what cannot be seen; refuse one that has no letter."""
     kept = " ".join(unicodedata.normalize("NFC", text).split())
     if not kept.isprintable() or not any(character.isalpha() for character in kept):
         raise ValueError("a name has letters and nothing that cannot be seen")
+    if BLANKS & set(kept) or any(len(_scripts(word)) > 1 for word in kept.split()):
+        raise ValueError("a word of a name has letters of one alphabet, and none that looks like nothing")
     return kept
+
+
+def _scripts(word: str) -> set[str]:
+    return {unicodedata.name(letter, "").partition(" ")[0] for letter in word if letter.isalpha()} & ALPHABETS
 
 
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]

@@ -21,6 +21,9 @@ OTHER_START = 0.08
 INITIAL_OF_TWO = 18.0
 INITIAL_OF_MORE = 5.0
 ONE_WORD = 15.0
+# "OskarDrenovic" and "Osk ar Dren ovic" hide a name from whoever compares words.
+SAME_LETTERS = 95.0
+LEAST_LETTERS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,34 @@ def organisation_likeness(one: Parts, other: Parts) -> Likeness:
     if missing:
         reasons.append(f"{missing} words stand on one side only")
     return Likeness(max(score, 0.0), tuple(reasons))
+
+
+def same_letters(one: Parts, other: Parts) -> Likeness:
+    """Return that two names have the same letters where only the gaps between their words differ."""
+    if wholes(one) & wholes(other):
+        return Likeness(SAME_LETTERS, ("the same letters, with other gaps between them",))
+    return Likeness(0.0, ())
+
+
+def same_letters_of_person(one: Parts, other: Parts) -> Likeness:
+    """Return the same of people, of whom one may leave out what stands between the first and the last name."""
+    if wholes(one) & outer(other) or outer(one) & wholes(other):
+        return Likeness(SAME_LETTERS, ("the same letters, with other gaps between them",))
+    return same_letters(one, other)
+
+
+def wholes(parts: Parts) -> frozenset[str]:
+    """Return a name as one word, the last part last and first; nothing of one too short to tell."""
+    return _long("".join(parts), "".join((*parts[-1:], *parts[:-1])))
+
+
+def outer(parts: Parts) -> frozenset[str]:
+    """Return the first and last of several parts as one word, in both orders."""
+    return _long(parts[0] + parts[-1], parts[-1] + parts[0]) if len(parts) > 2 else frozenset()
+
+
+def _long(*words: str) -> frozenset[str]:
+    return frozenset(word for word in words if len(word) >= LEAST_LETTERS)
 
 
 def _weight(*words: str) -> float:

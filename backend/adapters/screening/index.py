@@ -7,7 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.adapters.screening.alike import Likeness, organisation_likeness, person_likeness, word_likeness
+from backend.adapters.screening.alike import (
+    Likeness,
+    best,
+    organisation_likeness,
+    outer,
+    person_likeness,
+    same_letters,
+    same_letters_of_person,
+    wholes,
+    word_likeness,
+)
 from backend.adapters.screening.entries import Entry, wallet_key
 from backend.adapters.screening.names import Parts, name_of, skeleton
 from backend.ports.screening import SubjectKind
@@ -32,7 +42,9 @@ class NameIndex:
 
     def __init__(self, entries: Sequence[Entry], kind: SubjectKind) -> None:
         self._kind = kind
-        self._compare = person_likeness if kind is SubjectKind.PERSON else organisation_likeness
+        person = kind is SubjectKind.PERSON
+        self._compare = person_likeness if person else organisation_likeness
+        self._together = same_letters_of_person if person else same_letters
         self.rows = [
             Row(place, number, cut)
             for place, entry in enumerate(entries)
@@ -48,6 +60,10 @@ class NameIndex:
             for part in set(row.parts):
                 holders[part].append(place)
         self._holders: Mapping[str, Sequence[int]] = holders
+        self._wholes: dict[str, list[int]] = defaultdict(list)
+        for place, row in enumerate(self.rows):
+            for whole in wholes(row.parts) | (outer(row.parts) if person else frozenset()):
+                self._wholes[whole].append(place)
         self._near: dict[str, list[str]] = defaultdict(list)
         for word in sorted(holders):
             for key in _keys(word):
@@ -69,11 +85,14 @@ class NameIndex:
         # One common word is a family, not a person; a name of one word has no more than that.
         enough = np.minimum(np.minimum(self._length, len(words)) - self._initials, 2)
         found = (shared >= LEAST_SHARE * np.maximum(least, 1)) & (several >= np.maximum(enough, 1))
+        for whole in wholes(parts):
+            found[self._wholes.get(whole, [])] = True
         return np.nonzero(found)[0]
 
     def likeness(self, parts: Parts, row: int) -> Likeness:
         """Return how alike a name and a row are."""
-        return self._compare(parts, self.rows[row].parts)
+        listed = self.rows[row].parts
+        return best((self._compare(parts, listed), self._together(parts, listed)))
 
     def _alike(self, word: str) -> Found:
         """Return the rows with a word like this one, and how alike it is."""

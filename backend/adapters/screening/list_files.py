@@ -30,7 +30,6 @@ MAX_BYTES = 512 * 2**20
 MAX_ENTRIES = 2_000_000
 # See the figures of `python -m scripts.screening_report`.
 THRESHOLD = 85
-MAX_HITS = 50
 KEPT_INDEXES = 12
 CHUNK = 200
 BLOCK = 2**20
@@ -140,7 +139,7 @@ class ListFiles:
     ) -> ScreeningResult:
         hits = [hit for known, index in indexes for hit in hits_in(subject, known, index, self._threshold)]
         hits.sort(key=lambda hit: (not hit.wallet, -hit.score, hit.list_name, hit.entry_id))
-        return ScreeningResult(tuple(hits[:MAX_HITS]), lists, outcome_of(hits))
+        return ScreeningResult(tuple(hits), lists, outcome_of(hits))
 
 
 def outcome_of(hits: Sequence[ScreeningHit]) -> Outcome:

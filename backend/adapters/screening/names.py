@@ -45,6 +45,9 @@ PLAIN_WORDS = words_of(
 APOSTROPHES = re.compile(r"['`\u2018\u2019\u02bb\u02bc\u02be\u02bf\u00b4]")
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]+")
 # An acronym's full stops hold its letters together.
+# Digits and signs that stand for letters, and those that only hang on a word.
+STAND_INS = str.maketrans("0134578@$", "oieastbas")
+BETWEEN = re.compile(r"(?<=[^\W\d_])[@$](?=[^\W\d_])")
 ACRONYM = re.compile(r"(?<![a-z])(?:[a-z]\.)+[a-z]?(?![a-z])")
 
 
@@ -58,6 +61,7 @@ class Name:
 def latin(text: str) -> str:
     """Return a text in plain lower-case ASCII, words apart; a second time changes nothing."""
     text = HAN.sub(lambda found: _han(found[0]), text)
+    text = BETWEEN.sub(lambda found: found[0].translate(STAND_INS), text)
     decomposed = unicodedata.normalize("NFKD", text)
     bare = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
     ascii_ = APOSTROPHES.sub("", anyascii(bare)).lower()
@@ -75,12 +79,25 @@ def name_of(text: str, kind: SubjectKind) -> Name:
     plain = latin(text)
     if kind is SubjectKind.ORGANISATION:
         return Name(_organisation(plain))
+    cuts = [cut for version in _without_digits(plain) for cut in _person(version)]
+    return Name(tuple(dict.fromkeys(cuts)))
+
+
+def _without_digits(plain: str) -> tuple[str, ...]:
+    """Return a person's name as written and, where digits stand within words, as it is without that disguise."""
+    if not re.search(r"[a-z]\d|\d[a-z]", plain):
+        return (plain,)
+    read = " ".join(word if word.isdigit() else word.translate(STAND_INS) for word in plain.split())
+    return plain, read, re.sub(r"\d+", "", plain)
+
+
+def _person(plain: str) -> tuple[Parts, ...]:
     words = [word for word in re.split(r"[\s.]+", plain) if word.strip("-")]
     bare = [word for word in words if word not in TITLES]
     words = bare if len(bare) >= 2 else words
     apart = [part for word in words for part in word.split("-") if part]
     cuts = (_without_particles(apart), _joined(apart), _without_particles([word.replace("-", "") for word in words]))
-    return Name(tuple(dict.fromkeys(cut for cut in cuts if cut)))
+    return tuple(cut for cut in cuts if cut)
 
 
 def _organisation(plain: str) -> tuple[Parts, ...]:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -94,11 +95,15 @@ class WalletBlocks:
         return {wallet for record in blocked if record.reference != reference for wallet in record.wallets}
 
     async def _block(self, reference: str, wallet: str, version: str, *, known: bool) -> None:
-        for take in self.on_block:
-            try:
-                await take(wallet)
-            except NotFound:
-                continue
+        try:
+            await self._list(reference, wallet, version, known=known)
+        finally:
+            # Whichever of the two fails, the other is done.
+            for take in self.on_block:
+                with suppress(NotFound):
+                    await take(wallet)
+
+    async def _list(self, reference: str, wallet: str, version: str, *, known: bool) -> None:
         if await self._listed(wallet) == UNLISTED:
             receipt = await self._chain.send(KeyRole.ISSUER, CONTRACT, "list", wallet, bytes.fromhex(version))
             await self._record(reference, wallet, version, receipt, listed=True)
@@ -111,6 +116,11 @@ class WalletBlocks:
         if listed != UNLISTED:
             receipt = await self._chain.send(KeyRole.ISSUER, CONTRACT, "unlist", wallet)
         await self._record(reference, wallet, listed.hex(), receipt, listed=False)
+        async with self._database.transaction() as session:
+            # Somebody else was blocked meanwhile, and took the listing that is gone now for theirs.
+            for record in await repository.blocked_records(session):
+                if record.reference != reference and wallet in record.wallets:
+                    record.unsettled = True
 
     async def _listed(self, wallet: str) -> bytes:
         return bytes(await self._chain.call(CONTRACT, "listedOf", wallet))

@@ -14,7 +14,7 @@ from backend.screening import repository
 from backend.screening.engine import outcome_of
 from backend.screening.models import ScreeningHitRow
 from backend.screening.service.lists import POLICY
-from backend.screening.service.screening import judged, settle_later, told
+from backend.screening.service.screening import entry_of, judged, settle_later, still_confirmed, told
 from backend.screening.types import Decision, Hit, HitState
 
 
@@ -50,6 +50,10 @@ class ScreeningReviews:
         fields = {**told(row), "decision": decision.value, "reason_sha256": sha256(reason.encode()).hexdigest()}
         await self._journal.record(session, SYSTEM_ACCOUNT, "screening.resolved", fields, actor=actor, policy=POLICY)
         rows = await repository.hits_of(session, row.reference)
+        for other in rows:
+            # What was confirmed of the entry as it was gives way to what is said of it now.
+            if other is not row and still_confirmed(other) and entry_of(other) == entry_of(row):
+                other.state = HitState.LAPSED.value
         was, record.outcome = record.outcome, outcome_of(judged(rows)).value
         # A review that ends is told on, even where a clear outcome moves nothing on chain.
         record.screened_at = self._clock.wall()

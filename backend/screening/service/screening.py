@@ -26,6 +26,7 @@ from backend.screening.service.lists import POLICY, ScreeningLists
 from backend.screening.types import HitState, KnownSubject
 
 SETTLE_JOB = "screening.settle"
+TRIES = 3
 STANDING = {HitState.OPEN, HitState.CONFIRMED}
 
 
@@ -53,13 +54,18 @@ class ScreeningService:
     async def screen_all(
         self, known: Sequence[KnownSubject], *, actor: str = SYSTEM_ACCOUNT
     ) -> Sequence[ScreeningResult]:
-        """Screen several, all against the same versions of the lists."""
-        async with self._database.reading() as session:
-            lists = await self._lists.in_force(session)
-        # The lists are searched outside of any transaction: that takes long.
-        results = await self._screening.screen([one.subject for one in known], lists)
-        async with self._database.transaction() as session:
-            return [await self._keep(session, one, result, actor) for one, result in zip(known, results, strict=True)]
+        """Screen several, all against the same versions of the lists; Conflict where these change all the time."""
+        for _ in range(TRIES):
+            async with self._database.reading() as session:
+                lists = await self._lists.in_force(session)
+            # The lists are searched outside of any transaction: that takes long.
+            results = await self._screening.screen([one.subject for one in known], lists)
+            async with self._database.transaction() as session:
+                # What older lists say must not stand over what newer ones said meanwhile.
+                if await self._lists.key(session) == lists_key(lists):
+                    pairs = zip(known, results, strict=True)
+                    return [await self._keep(session, one, result, actor) for one, result in pairs]
+        raise Conflict("the lists change while they are searched; try again")
 
     async def peek(self, subject: ScreeningSubject) -> ScreeningResult:
         """Return what the lists say of somebody, and keep nothing."""
@@ -79,16 +85,20 @@ class ScreeningService:
         row = await self._row(session, known, digest)
         before = {_key(hit): hit for hit in await repository.hits_of(session, known.reference)}
         found = {(digest, hit.list_name, hit.entry_id, hit.content_sha256): hit for hit in result.hits}
-        for key, hit in before.items():
-            if key not in found and HitState(hit.state) in STANDING:
-                hit.state = HitState.LAPSED.value
         for key, new in found.items():
             old = before.get(key)
             if old is None:
                 before[key] = await self._open(session, known.reference, digest, new, actor)
             elif old.state == HitState.LAPSED.value:
                 old.state = HitState.OPEN.value
-        outcome = outcome_of(judged(before[key] for key in found))
+        waiting = {entry_of(before[key]) for key in found if before[key].state == HitState.OPEN.value}
+        for key, hit in before.items():
+            if key in found or HitState(hit.state) not in STANDING:
+                continue
+            # Entry or subject changed, and nobody has looked yet: what was confirmed blocks until somebody has.
+            if hit.state != HitState.CONFIRMED.value or entry_of(hit) not in waiting:
+                hit.state = HitState.LAPSED.value
+        outcome = outcome_of(judged(hit for key, hit in before.items() if key in found or still_confirmed(hit)))
         was = row.outcome
         row.subject_sha256, row.outcome, row.lists_key = digest, outcome.value, lists_key(result.lists)
         row.wallets = sorted({*(wallet.lower() for wallet in known.subject.wallets)})
@@ -160,6 +170,16 @@ class ScreeningService:
 def judged(hits: Iterable[ScreeningHitRow]) -> list[Judged]:
     """Return hits as far as their outcome goes."""
     return [(HitState(hit.state), HitKind(hit.kind), hit.wallet) for hit in hits]
+
+
+def entry_of(hit: ScreeningHitRow) -> tuple[str, str]:
+    """Return which entry of which list a hit is about, whatever that entry says."""
+    return hit.list_name, hit.entry_id
+
+
+def still_confirmed(hit: ScreeningHitRow) -> bool:
+    """Return whether a hit blocks until it is decided anew."""
+    return hit.state == HitState.CONFIRMED.value
 
 
 def told(hit: ScreeningHitRow) -> Mapping[str, str | int | bool]:

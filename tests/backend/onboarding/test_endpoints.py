@@ -214,6 +214,7 @@ async def test_who_withdraws_is_erased_and_nobody_can_read_it_any_more(office: O
     "change",
     [
         {"name": ""}, {"name": "   "}, {"name": "1234"}, {"name": "a\u202eb"}, {"name": "x" * 201},
+        {"name": "Dr\u0435novic"}, {"name": "\u13be" + "skar"}, {"name": "A\u3164B"}, {"name": "A\u2060B"},
         {"birth_date": None}, {"birth_date": "1780-01-01"}, {"birth_date": "yesterday"}, {"country": "Netherlands"},
         {"country": "nl"}, {"kind": "robot"}, {"kind": "organisation"}, {"passport": "NX123"},
     ],

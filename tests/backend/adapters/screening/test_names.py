@@ -62,6 +62,43 @@ def test_variants_of_a_name_are_found(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "disguise",
+    [
+        "OskarDrenovic", "drenovicoskar", "Osk ar Dren ovic", "O s k a r D r e n o v i c", "O.s.k.a.r Drenovic",
+        "Oskar  Dreno_vic", "Oskar\u3164Drenovic", "Osk\u200bar Dren\u200dovic", "Oskar\u2060Drenovic",
+        "\u202eOskar Drenovic", "Osk@r Dr3novic", "0skar Dren0vic", "Oskar123 Drenovic", "\u041eskar Dr\u0435novic",
+        "Osk\u0251r Dren\u03bfvic", "\uff2f\uff33\uff2b\uff21\uff32 Drenovic", "Oskar/Drenovic", "Oskar (Drenovic)",
+        "\u24deskar Drenovic", "Oskar 'Ozzy' Drenovic", "Oskar Drenovic aka Bob Smith",
+    ],
+)  # fmt: skip
+def test_a_disguised_name_is_found(disguise: str) -> None:
+    assert score(disguise, "Oskar Drenovic") >= 85
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("VladimirPetrovichSokolov", "Vladimir Petrovich Sokolov"),
+        ("Vladimir PetrovichSokolov", "Vladimir Petrovich Sokolov"),
+        ("VladimirSokolov", "Vladimir Petrovich Sokolov"),
+        ("Kim Jongil", "Kim Jong Il"),
+        ("KimJongIl", "Kim Jong Il"),
+    ],
+)
+def test_words_that_were_joined_are_found(one: str, other: str) -> None:
+    assert score(one, other) >= 85
+
+
+@pytest.mark.parametrize("disguise", ["VelshtradeShipping LLC", "Velsh trade Shipping", "V.e.l.s.h.t.r.a.d.e Shipping"])
+def test_an_organisations_disguised_name_is_found(disguise: str) -> None:
+    assert score(disguise, "Velshtrade Shipping LLC", SubjectKind.ORGANISATION) >= 85
+
+
+def test_other_middle_names_are_not_the_same_letters() -> None:
+    assert score("VladimirASokolov", "Vladimir Boris Sokolov") < 85
+
+
+@pytest.mark.parametrize(
     ("one", "other"),
     [
         ("Oskar Drenovic", "Petra Drenovic"),
