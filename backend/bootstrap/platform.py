@@ -23,7 +23,7 @@ from backend.compliance.service import CapService, ComplianceGate
 from backend.compliance.types import GateTerms
 from backend.decisions.service import DecisionService, ModelStore
 from backend.execution.service import ExecutionService, Rebates, ReconciliationService
-from backend.governance.service import ModelService, ProposalService
+from backend.governance.service import ModelService, ProposalService, StakeService
 from backend.kernel.clock import epoch_of
 from backend.kit.db import Database
 from backend.kit.queue import Chore, Handler, Handlers, JobBoard, Jobs, WorkerRuntime
@@ -173,6 +173,7 @@ def build(settings: Settings) -> Platform:
     artifacts = ArtifactService(outside.content_store, journal, clock)
     models = ModelService(chain, governance, artifacts, store, journal, clock)
     contracts, votes = make_governance(settings)
+    stakes = StakeService(chain)
     proposals = ProposalService(chain, contracts, votes, journal)
     decisions = DecisionService(market, market_data, store)
     rates = PaperRates(settings.fee_rate, settings.slippage_rate)
@@ -229,8 +230,8 @@ def build(settings: Settings) -> Platform:
         type(service): service
         for service in (
             settings, database, accounts, market, decisions, compliance, risk, switch, execution, reconciliations,
-            rebates, artifacts, models, proposals, epochs, closing, returns, countersigning, attestations, anchoring,
-            reader, *screening.services(), *onboarding.services(), *disclosures,
+            rebates, artifacts, models, proposals, stakes, epochs, closing, returns, countersigning, attestations,
+            anchoring, reader, *screening.services(), *onboarding.services(), *disclosures,
         )
     }  # fmt: skip
     services |= {

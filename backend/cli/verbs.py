@@ -9,6 +9,7 @@ import typer
 from backend.cli.app import Json, app, choose, run, show
 from backend.cli.arguments import Address, wallet
 from backend.cli.compliance.verbs import compliance
+from backend.cli.gov import staking
 from backend.cli.gov.verbs import agent_promote, gov
 from backend.cli.onboarding.verbs import onboarding
 from backend.cli.screening import verbs as screening
@@ -40,6 +41,7 @@ app.add_typer(onboarding)
 app.add_typer(compliance)
 screening.add_to(compliance)
 app.add_typer(gov)
+staking.add_to(gov)
 agent.command("promote")(agent_promote)
 keys = group("keys", "The platform's keys: addresses only, never secrets.")
 db = group("db", "The database's schema.")

@@ -21,11 +21,13 @@ from backend.governance.schemas import (
     ProposalIn,
     ProposalOut,
     RelayedOut,
+    StakeOut,
+    StakeTermsOut,
     StepIn,
     TextOut,
     TransactionOut,
 )
-from backend.governance.service import ModelService, ProposalService
+from backend.governance.service import ModelService, ProposalService, StakeService
 from backend.governance.types import Act, GovernedModel, ProposalState
 from backend.kit.db import Database
 from backend.kit.deps import Reading, Transaction, provided
@@ -34,6 +36,7 @@ from backend.ports.chain import Receipt
 router = APIRouter(prefix="/governance", tags=["governance"])
 
 Proposals = Annotated[ProposalService, Depends(provided(ProposalService))]
+Stakes = Annotated[StakeService, Depends(provided(StakeService))]
 SignedIn = Annotated[Caller, Depends(signed_in)]
 Number = Annotated[str, Path(pattern=r"^\d{1,78}$")]
 Wallet = Annotated[str, Path(pattern="^0x[0-9a-fA-F]{40}$")]
@@ -130,8 +133,21 @@ async def power(address: Wallet, proposals: Proposals) -> PowerOut:
         balance=str(found.balance),
         delegate=found.delegate,
         votes=str(found.votes),
+        staked=str(found.staked),
         can_propose=found.is_able_to_propose,
     )
+
+
+@router.get("/staking")
+async def stake_terms(stakes: Stakes) -> StakeTermsOut:
+    """Return what a stake gives back of the fees."""
+    return StakeTermsOut.of(await stakes.terms())
+
+
+@router.get("/staking/{address}")
+async def stake(address: Wallet, stakes: Stakes) -> StakeOut:
+    """Return what a wallet has locked, its tier, and what it can take back when."""
+    return StakeOut.of(await stakes.position(address))
 
 
 async def _step(body: StepIn, proposals: ProposalService) -> Act:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, model_validator
 
-from backend.governance.types import CallSpec, Motion, ShownCall, TextCheck, Unsigned
+from backend.governance.types import CallSpec, Motion, ShownCall, StakePosition, StakeTerms, TextCheck, Unsigned
 from backend.ports.governance import Ballot
 
 MAX_FILES = 5
@@ -335,7 +335,60 @@ class PowerOut(BaseModel):
     balance: str
     delegate: str
     votes: str
+    staked: str
     can_propose: bool
+
+
+class TierOut(BaseModel):
+    """A tier: the smallest stake (1e-18 REFI) and what of its fees a wallet gets back (1/10,000)."""
+
+    tier: int
+    threshold: str
+    rebate_bps: int
+
+
+class StakeTermsOut(BaseModel):
+    """The tiers, lowest first, and the seconds that what is asked back waits, as of a block."""
+
+    tiers: list[TierOut]
+    cooldown: int
+    block_number: int
+
+    @classmethod
+    def of(cls, terms: StakeTerms) -> Self:
+        """Return the terms as JSON."""
+        tiers = [
+            TierOut(tier=number, threshold=str(threshold), rebate_bps=bps)
+            for number, (threshold, bps) in enumerate(terms.tiers, 1)
+        ]
+        return cls(tiers=tiers, cooldown=terms.cooldown, block_number=terms.block_number)
+
+
+class StakeOut(BaseModel):
+    """A wallet's stake, in 1e-18 REFI; available_at: when what it asked back can be had, null for nothing."""
+
+    address: str
+    staked: str
+    tier: int
+    rebate_bps: int
+    pending: str
+    available_at: int | None
+    delegate: str
+    block_number: int
+
+    @classmethod
+    def of(cls, found: StakePosition) -> Self:
+        """Return a stake as JSON."""
+        return cls(
+            address=found.address,
+            staked=str(found.staked),
+            tier=found.tier,
+            rebate_bps=found.rebate_bps,
+            pending=str(found.pending),
+            available_at=found.available_at if found.pending else None,
+            delegate=found.delegate,
+            block_number=found.block_number,
+        )
 
 
 def readable(text: str) -> str:

@@ -180,13 +180,48 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """What a wallet can do now: its tokens, whom they vote through, and the votes that it casts (18 decimals)."""
+    """What a wallet can do now: its tokens, whom they vote through, and the votes that it casts (18 decimals).
+
+    staked: tokens that lie in its vault, and vote through whom it named there.
+    """
 
     address: str
     balance: int
     delegate: str
     votes: int
     is_able_to_propose: bool
+    staked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StakeTerms:
+    """The tiers, lowest first, as (smallest stake in 1e-18 REFI, share of the fees in 1/10,000), as of a block.
+
+    cooldown: seconds that what is asked back waits.
+    """
+
+    tiers: tuple[tuple[int, int], ...]
+    cooldown: int
+    block_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class StakePosition:
+    """A wallet's stake, what it asked back and what it holds (1e-18 REFI); `now` is the block's time.
+
+    tier: 0 for none. rebate_bps: what of its fees it gets back, 1/10,000. delegate: who votes with the stake.
+    """
+
+    address: str
+    staked: int
+    pending: int
+    available_at: int
+    delegate: str
+    tier: int
+    rebate_bps: int
+    balance: int
+    now: int
+    block_number: int
 
 
 @dataclass(frozen=True, slots=True)

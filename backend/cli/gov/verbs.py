@@ -18,8 +18,13 @@ ZERO = "0x" + "00" * 20
 
 def wallet(address: str) -> str:
     """Return an address that is one, or nothing."""
+    from eth_utils.address import to_checksum_address
+
     if address and re.fullmatch(r"0x[0-9a-fA-F]{40}", address) is None:
         raise typer.BadParameter(f"{address!r} is no wallet: 0x and 40 hex digits")
+    digits = address[2:]
+    if digits not in {digits.lower(), digits.upper()} and to_checksum_address(address) != address:
+        raise typer.BadParameter(f"{address} is mistyped: its capitals are not those of the address")
     return address.lower()
 
 
@@ -216,8 +221,10 @@ def gov_power(address: Annotated[str, typer.Argument(callback=wallet)], as_json:
         show(asdict(found))
         return
     through = "nobody: the tokens count for nothing" if found.delegate == ZERO else found.delegate
-    pairs = [("tokens", votes(found.balance)), ("vote through", through), ("votes", votes(found.votes))]
-    for text in rows([*pairs, ("can propose", "yes" if found.is_able_to_propose else "no")]):
+    pairs = [("tokens", votes(found.balance)), ("vote through", through), ("staked", votes(found.staked))]
+    for text in rows(
+        [*pairs, ("votes", votes(found.votes)), ("can propose", "yes" if found.is_able_to_propose else "no")]
+    ):
         typer.echo(text)
 
 

@@ -2,5 +2,6 @@
 
 from backend.governance.service.models import ModelService
 from backend.governance.service.proposals import ProposalService
+from backend.governance.service.stakes import StakeService
 
-__all__ = ["ModelService", "ProposalService"]
+__all__ = ["ModelService", "ProposalService", "StakeService"]

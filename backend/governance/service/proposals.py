@@ -30,6 +30,7 @@ from backend.ports.signer import KeyRole
 
 POLICY = "governance:1"
 GOVERNOR, TIMELOCK, TOKEN, REGISTRY = "RefiGovernor", "RefiTimelock", "RefiToken", "ModelRegistry"
+STAKING = "Staking"
 DEEPEST = 4
 LONGEST_REASON = 2_000
 ZERO_ADDRESS = "0x" + "00" * 20
@@ -126,12 +127,18 @@ class ProposalService:
         """Return what a wallet could do in a proposal that is made now."""
         at = await self._chain.block()
         votes = await self._chain.call(TOKEN, "getVotes", address, block=at.number)
+        try:
+            staked = int(await self._chain.call(STAKING, "stakedOf", address, block=at.number))
+        except NotFound:
+            # A deployment need not have stakes.
+            staked = 0
         return Power(
             address=address.lower(),
             balance=await self._chain.call(TOKEN, "balanceOf", address, block=at.number),
             delegate=str(await self._chain.call(TOKEN, "delegates", address, block=at.number)).lower(),
             votes=votes,
             is_able_to_propose=votes >= await self._chain.call(GOVERNOR, "proposalThreshold", block=at.number),
+            staked=staked,
         )
 
     def propose(self, proposal: Proposal) -> Act:

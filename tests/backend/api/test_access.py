@@ -93,6 +93,8 @@ ACCESS: Mapping[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/governance/transactions"): ANY_ACCOUNT,
     ("GET", "/governance/params"): PUBLIC,
     ("GET", "/governance/power/{address}"): PUBLIC,
+    ("GET", "/governance/staking"): PUBLIC,
+    ("GET", "/governance/staking/{address}"): PUBLIC,
     ("GET", "/evidence/{index}"): PUBLIC,
     ("GET", "/evidence/{index}/full"): ANY_ACCOUNT,
     ("GET", "/evidence/accounts/{account}"): ANY_ACCOUNT,

@@ -19,7 +19,7 @@ from agents.networks import QNetwork
 from backend.adapters.signer.keystore import KeystoreSigner
 from backend.ports.signer import KeyRole
 from tests.backend.cli.conftest import Answer, several_in
-from tests.backend.governance.dao_chain import SHARE, deployed
+from tests.backend.governance.dao_chain import ONE, SHARE, deployed
 from tests.ports.conftest import node
 
 __all__ = ["node"]
@@ -42,6 +42,10 @@ WRONG: Mapping[str, tuple[list[str], int, str]] = {
     "nobody": (["gov", "delegate", "0x" + "00" * 20], 2, "count for nothing"),
     "no key": (["gov", "delegate", "0x" + "11" * 20, "--wallet", "/nowhere"], 2, "cannot be read"),
     "no votes": (["gov", "propose", *DELAY], 1, "GovernorInsufficientProposerVotes"),
+    "nobody's stake": (["gov", "stake", "1"], 2, "--wallet FILE"),
+    "nothing to stake": (["gov", "stake", "0.0", "--unsigned", "0x" + "11" * 20], 2, "above 0"),
+    "more than there is": (["gov", "stake", "1", "--unsigned", "0x" + "11" * 20], 2, "holds 0"),
+    "mistyped": (["gov", "delegate", "0x52908400098527886E0F7030069857D2E4169Ee7"], 2, "mistyped"),
     "no model": (["agent", "promote", "nowhere"], 2, "64 hex digits"),
     "no file": (["agent", "promote", "tests"], 2, "card.json"),
     "a stranger's model": (["gov", "revoke-model", "ab" * 32], 1, "WrongState"),
@@ -69,7 +73,7 @@ def written(folder: Path, seed: int) -> str:
     inputs = len(FEATURE_SCHEMA)
     network, normaliser = QNetwork([inputs, 4, len(ACTIONS)]), Normaliser(np.zeros(inputs), np.ones(inputs))
     with torch.no_grad():
-        cast("torch.nn.Linear", network.layers[-1]).bias += float(seed)
+        cast("torch.nn.Linear", network.layers[-1]).bias.add_(float(seed))
     for name in ("card", "report"):
         (folder / f"{name}.json").write_text("{}")
     return save_model(Model(network, normaliser, FEATURE_SCHEMA, ACTIONS), folder)
@@ -88,6 +92,7 @@ def told(node: str, tmp_path_factory: pytest.TempPathFactory) -> Told:
     key = {}
     for name, wallet in dao.wallets.items():
         (state / f"{name}.key").write_text(wallet.key.hex())
+        (state / f"{name}.key").chmod(0o600)
         key[name] = ["--wallet", str(state / f"{name}.key")]
     whale, other = dao.address("whale"), dao.address("second")
     # Something that mines a block: time passes.
@@ -119,11 +124,19 @@ def told(node: str, tmp_path_factory: pytest.TempPathFactory) -> Told:
         "cancelled": ["gov", "show", "latest", "--json"],
         "unsigned": ["gov", "propose", *DELAY, "--unsigned", whale, "--json"],
         "power": ["gov", "power", whale, "--json"],
+        "tiers": ["gov", "tiers"],
+        "stake for another to sign": ["gov", "stake", "1000.5", "--unsigned", other, "--json"],
+        "stake": ["gov", "stake", "1000.5", *key["second"]],
+        "staked": ["gov", "stake-status", other],
+        "staked power": ["gov", "power", other, "--json"],
+        "unstake": ["gov", "unstake", "0.5", *key["second"], "--json"],
+        "asked back": ["gov", "stake-status", other, "--json"],
+        "withdraw": ["gov", "withdraw", *key["second"]],
         "power in words": ["gov", "power", dao.address("stranger")],
         "params": ["gov", "params", "--json"],
         "params in words": ["gov", "params"],
     }
-    verbs |= {name: verb for name, (verb, _, _) in WRONG.items()}
+    verbs |= {name: wrong[0] for name, wrong in WRONG.items()}
     dao.local.rpc("anvil_setBlockTimestampInterval", int(BLOCK_TIME.total_seconds()))
     try:
         answers = several_in(state, list(verbs.values()), rpc_url=node)
@@ -199,6 +212,36 @@ def test_parameters_and_power_are_told_in_words_and_in_json(told: Told) -> None:
     assert "nobody: the tokens count for nothing" in told.answers["power in words"].out
     assert (parameters["voting_period"], parameters["clock_mode"]) == (3 * 86_400, "mode=timestamp")
     assert "3 days" in told.answers["params in words"].out
+
+
+def test_a_wallet_stakes_keeps_its_votes_and_asks_back(told: Told) -> None:
+    assert "tier 1   from        1,000 REFI       10 % of the fees" in told.answers["tiers"].out
+    assert "waits for 7 days" in told.answers["tiers"].out
+    for name in ("stake", "staked", "withdraw"):
+        assert told.answers[name].code == (1 if name == "withdraw" else 0), told.answers[name].err
+    assert told.answers["stake"].out.startswith("approve, before it: 0x")
+    for part in (
+        "staked             1,000.5 REFI",
+        "tier               1, 10 % of the fees",
+        "asked back         nothing",
+    ):
+        assert part in told.answers["staked"].out
+    power = told.said("staked power")
+    assert (power["staked"], power["votes"]) == (1_000_500_000_000_000_000_000, SHARE)
+    assert [part["step"] for part in told.said("unstake")] == ["requestUnstake"]
+    asked = told.said("asked back")
+    assert (asked["staked"], asked["pending"], asked["tier"]) == (1_000 * ONE, ONE // 2, 1)
+    assert told.answers["withdraw"].is_one_line(1, "NotAvailable")
+
+
+def test_a_stake_that_is_signed_elsewhere_is_two_transactions(told: Told) -> None:
+    approve, stake = told.said("stake for another to sign")
+    assert [approve["step"], stake["step"]] == ["approve", "stake"]
+    assert approve["transaction"]["gas"] > 0
+    assert stake["transaction"]["gas"] is None, "nobody knows it before the first is mined"
+    assert {part["transaction"]["from"] for part in (approve, stake)} == {told.addresses["second"]}
+    assert approve["transaction"]["chain_id"] == stake["transaction"]["chain_id"]
+    assert approve["transaction"]["data"].endswith(f"{1_000_500_000_000_000_000_000:064x}"), "no more than is staked"
 
 
 def test_where_nothing_was_proposed_that_is_told(told: Told) -> None:

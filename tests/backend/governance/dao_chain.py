@@ -20,6 +20,7 @@ VOTING_DELAY, VOTING_PERIOD = timedelta(hours=1), timedelta(days=3)
 EXTENSION = timedelta(days=1)
 ONE = 10**18
 SUPPLY, SHARE, THRESHOLD = 1_000_000 * ONE, 50_000 * ONE, 1_000 * ONE
+TIERS = [(1_000 * ONE, 1_000), (10_000 * ONE, 2_500)]
 NOBODY = "0x" + "00" * 20
 
 
@@ -85,6 +86,7 @@ def deployed(node: str, folder: Path, operator: str = "") -> Dao:
     rule = local.deploy("ApprovedModelPolicy", engine, local.owner, registry)
     local.transact("PolicyEngine", "addPolicy", gate, SUBMIT_ORDER, rule, [keccak(text="modelHash")])
     local.transact("PolicyEngine", "setTargetDefaultPolicyAllow", gate, True)
+    local.deploy("Staking", token, timelock, TIERS)
     for name in ("whale", "second"):
         local.transact("RefiToken", "transfer", dao.wallets[name].address, SHARE)
     return dao
