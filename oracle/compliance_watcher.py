@@ -7,13 +7,10 @@ no earlier verdict counts: its last look grows old. Any number may run at once.
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
+from backend.bootstrap import Watching, build_watching
 from backend.compliance.service import RulesWatcher
-from oracle.loop import repeat, start
-
-if TYPE_CHECKING:
-    from backend.bootstrap import Platform
+from oracle.loop import repeat, start_with
 
 SLOWEST = timedelta(seconds=5)
 
@@ -38,11 +35,10 @@ async def watch(
     await repeat("compliance_watch", look, stop, interval, slowest=SLOWEST)
 
 
-async def run(platform: "Platform", stop: asyncio.Event) -> None:
+async def run(watching: Watching, stop: asyncio.Event) -> None:
     """Watch for a deployment until told to stop."""
-    watcher = platform.service(RulesWatcher)
-    await watch(watcher, stop, interval=platform.settings.watch_interval, follow=platform.load)
+    await watch(watching.watcher, stop, interval=watching.settings.watch_interval, follow=watching.load)
 
 
 if __name__ == "__main__":
-    start(run)
+    start_with(build_watching, run)

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,6 +27,16 @@ MOST_DOUBLINGS = 6
 # What a chain or a database that is away for a while raises: the next turn catches up.
 FAULTS = (RefiError, SQLAlchemyError, OSError)
 
+
+class Closing(Protocol):
+    """What a process works with."""
+
+    async def close(self) -> None:
+        """Give everything back."""
+        ...
+
+
+Means = TypeVar("Means", bound=Closing)
 Work = Callable[["Platform", asyncio.Event], Coroutine[Any, Any, None]]
 
 
@@ -85,18 +95,25 @@ def stop_on_signals(stop: asyncio.Event, last: timedelta = LAST) -> None:
 
 def start(work: Work) -> None:
     """Do a process's work on the platform that the settings describe, until a signal comes."""
-    settings = Settings()
-    configure_logging(settings.log_level)
-    asyncio.run(_on_platform(settings, work))
-
-
-async def _on_platform(settings: Settings, work: Work) -> None:
     # Late: the whole platform is much to load for whoever only wants the loop.
     from backend.bootstrap import build  # noqa: PLC0415
 
-    platform, stop = build(settings), asyncio.Event()
-    stop_on_signals(stop)
-    try:
-        await until_stopped(work(platform, stop), stop)
-    finally:
-        await platform.close()
+    start_with(build, work)
+
+
+def start_with(
+    build: Callable[[Settings], Means], work: Callable[[Means, asyncio.Event], Coroutine[Any, Any, None]]
+) -> None:
+    """Do a process's work with what is built from the settings, until a signal comes."""
+    settings = Settings()
+    configure_logging(settings.log_level)
+
+    async def run() -> None:
+        means, stop = build(settings), asyncio.Event()
+        stop_on_signals(stop)
+        try:
+            await until_stopped(work(means, stop), stop)
+        finally:
+            await means.close()
+
+    asyncio.run(run())

@@ -1,6 +1,8 @@
 """The watching process keeps the last look fresh, outlives what is away, and ends when it is told to."""
 
 import asyncio
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -90,3 +92,11 @@ async def test_a_process_that_was_killed_leaves_its_work_to_the_next(setting: Se
     assert (await setting.until_looked()).version == 2
     setting.stop.set()
     await asyncio.wait_for(asyncio.gather(second, third), 5)
+
+
+def test_the_process_starts_without_what_only_models_and_traders_need() -> None:
+    loaded = "import sys, oracle.compliance_watcher, backend.bootstrap.watching as light; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True, text=True)
+    modules = set(done.stdout.split())
+    assert "backend.compliance.service.watching" in modules
+    assert not modules & {"torch", "siwe", "fastapi", "backend.bootstrap.platform"}
