@@ -9,31 +9,16 @@ from typing import assert_never
 
 from backend.bootstrap.adapters import Outside
 from backend.compliance.service import CapService, CredentialService
-from backend.kernel.errors import Unavailable
 from backend.kit.db import Database
 from backend.kit.queue import Handler, Jobs
 from backend.onboarding.engine.sealing import KEY_BYTES, SealingKeys
 from backend.onboarding.service import Onboarding, OnboardingJob, Organisations
 from backend.onboarding.service.ledger import CaseLedger
 from backend.onboarding.tasks import handlers as onboarding_handlers
-from backend.onboarding.types import Screened, SubjectScreening, Terms
+from backend.onboarding.types import SubjectScreening, Terms
 from backend.ports.identity_provider import IdentityProvider
 from backend.ports.journal import Journal
-from backend.ports.screening import ScreeningSubject
 from backend.settings import Settings
-
-
-class NoLists:
-    """No list is in force: nobody is taken up."""
-
-    async def screen(self, case_id: int, subject: ScreeningSubject) -> Screened:
-        """Fail closed."""
-        del case_id, subject
-        raise Unavailable("no sanctions list is in force")
-
-    async def lists(self) -> str:
-        """Fail closed."""
-        raise Unavailable("no sanctions list is in force")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +75,7 @@ def identities(
     terms = Terms(settings.credential_lifetime, settings.renewal_notice, settings.organisations_need_two)
     clock, provider, keys = outside.clock, make_identity_provider(settings), sealing_keys(settings)
     ledger = CaseLedger(journal, clock, jobs, terms)
-    credentials = CredentialService(outside.chain, journal, CapService(outside.chain).open)
+    credentials = CredentialService(outside.chain, journal, CapService(outside.chain).open, screening.names)
     job = OnboardingJob(database, ledger, provider, screening, credentials, keys, clock, terms)
     handlers |= onboarding_handlers(job)
     return Identities(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import assert_never
@@ -10,6 +11,7 @@ from backend.bootstrap.adapters import Outside
 from backend.bootstrap.identities import Identities, identities
 from backend.compliance.service import CredentialService
 from backend.compliance.types import CredentialType
+from backend.kernel.errors import NotFound
 from backend.kit.db import Database
 from backend.kit.queue import Handler, Jobs
 from backend.onboarding.service import OnboardingJob
@@ -36,6 +38,10 @@ class CaseScreening:
 
     def __init__(self, screening: ScreeningService) -> None:
         self._screening = screening
+
+    async def names(self, wallet: str) -> bool:
+        """Return whether a list in force names a wallet; where none is in force none does."""
+        return await self._screening.names(wallet)
 
     async def screen(self, case_id: int, subject: ScreeningSubject) -> Screened:
         """Return what is found now; Unavailable where no list is in force."""
@@ -116,12 +122,12 @@ def looking_again(job: OnboardingJob) -> OnSettled:
 
 
 def revoking(database: Database, credentials: CredentialService) -> OnBlock:
-    """Return what takes a blocked wallet's AML credential off the chain."""
+    """Return what takes a blocked wallet's credentials off the chain; the rules of orders ask for KYC or KYB."""
 
     async def take(wallet: str) -> None:
-        taken = await credentials.take(wallet, CredentialType.AML)
-        async with database.transaction() as session:
-            await credentials.record_revoked(session, taken, actor=SYSTEM_ACCOUNT)
+        for kind in (CredentialType.KYC, CredentialType.KYB, CredentialType.AML):
+            with suppress(NotFound):
+                await credentials.revoke(database, wallet, kind, actor=SYSTEM_ACCOUNT)
 
     return take
 

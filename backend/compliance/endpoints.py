@@ -5,12 +5,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from backend.accounts.endpoints import SignedIn, requires
+from backend.accounts.endpoints import DatabaseService, SignedIn, requires
 from backend.accounts.types import Caller, Role
 from backend.compliance.schemas import Address, CredentialIn, CredentialOut, StandingOut
 from backend.compliance.service import CredentialService, StandingService
 from backend.compliance.types import CredentialType
-from backend.kit.deps import Reading, Transaction, provided
+from backend.kernel.errors import Forbidden
+from backend.kit.deps import Reading, provided
 
 router = APIRouter(prefix="/compliance", tags=["compliance"])
 
@@ -20,9 +21,13 @@ Operator = Annotated[Caller, Depends(requires(Role.OPERATOR))]
 
 
 @router.post("/credentials", status_code=201)
-async def issue(body: CredentialIn, credentials: Credentials, caller: Operator, session: Transaction) -> CredentialOut:
-    """Give a wallet a credential on chain, or another end to the one that it has."""
-    issued = await credentials.issue(session, body.address, body.type, body.expires_at, actor=caller.pseudonym)
+async def issue(
+    body: CredentialIn, credentials: Credentials, caller: Operator, database: DatabaseService
+) -> CredentialOut:
+    """Give a wallet a credential on chain, or another end to the one that it has; nobody gives one to themselves."""
+    if body.address.lower() == caller.address.lower():
+        raise Forbidden("nobody gives a credential to themselves")
+    issued = await credentials.issue(database, body.address, body.type, body.expires_at, actor=caller.pseudonym)
     return CredentialOut(**asdict(issued))
 
 
@@ -30,12 +35,12 @@ async def issue(body: CredentialIn, credentials: Credentials, caller: Operator, 
 async def revoke(
     credentials: Credentials,
     caller: Operator,
-    session: Transaction,
+    database: DatabaseService,
     address: Annotated[Address, Query()],
     kind: Annotated[CredentialType, Query(alias="type")],
 ) -> CredentialOut:
     """Take a credential from a wallet; its orders are refused from the next block on."""
-    return CredentialOut(**asdict(await credentials.revoke(session, address, kind, actor=caller.pseudonym)))
+    return CredentialOut(**asdict(await credentials.revoke(database, address, kind, actor=caller.pseudonym)))
 
 
 @router.get("/me")

@@ -118,6 +118,10 @@ class SubjectScreening(Protocol):
         """Return a hash of the lists in force: another one means that every case is screened again."""
         ...
 
+    async def names(self, wallet: str) -> bool:
+        """Return whether a list in force names a wallet; where none is in force none does."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Case:

@@ -50,8 +50,7 @@ def issuing(world: GateWorld) -> CredentialService:
 async def credentialled(world: GateWorld) -> str:
     """Return a wallet that may trade."""
     address = wallet()
-    async with world.database.transaction() as session:
-        await issuing(world).issue(session, address, KYC, None, actor="operator")
+    await issuing(world).issue(world.database, address, KYC, None, actor="operator")
     return address
 
 

@@ -18,8 +18,7 @@ def issue(address: str, kind: str, expires: str) -> dict[str, Any]:
 
     async def work(platform: Any) -> dict[str, Any]:
         service: CredentialService = platform.service(CredentialService)
-        async with platform.database.transaction() as session:
-            return asdict(await service.issue(session, address, credential, until, actor=OPERATOR))
+        return asdict(await service.issue(platform.database, address, credential, until, actor=OPERATOR))
 
     return with_platform(work)
 
@@ -30,8 +29,7 @@ def revoke(address: str, kind: str) -> dict[str, Any]:
 
     async def work(platform: Any) -> dict[str, Any]:
         service: CredentialService = platform.service(CredentialService)
-        async with platform.database.transaction() as session:
-            return asdict(await service.revoke(session, address, credential, actor=OPERATOR))
+        return asdict(await service.revoke(platform.database, address, credential, actor=OPERATOR))
 
     return with_platform(work)
 

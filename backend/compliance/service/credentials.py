@@ -7,8 +7,9 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.compliance.types import CredentialType, IssuedCredential
-from backend.kernel.errors import Invalid, NotFound
+from backend.kernel.errors import Conflict, Invalid, NotFound
 from backend.kernel.keccak import keccak256
+from backend.kit.db import Database
 from backend.ports.chain import Chain, Receipt, Reverted
 from backend.ports.journal import SYSTEM_ACCOUNT, Journal
 from backend.ports.signer import KeyRole
@@ -17,30 +18,41 @@ POLICY = "compliance:1"
 NO_IDENTITY = bytes(32)
 # What follows a credential that is on chain, by wallet; safe to repeat.
 Placed = Callable[[str], Awaitable[object]]
+# Whether a list in force names a wallet.
+Blocked = Callable[[str], Awaitable[bool]]
 
 
 class CredentialService:
     """Gives wallets an identity and credentials on chain, and takes them; every act is recorded."""
 
-    def __init__(self, chain: Chain, journal: Journal, placed: Placed | None = None) -> None:
+    def __init__(
+        self, chain: Chain, journal: Journal, placed: Placed | None = None, blocked: Blocked | None = None
+    ) -> None:
         self._chain = chain
         self._journal = journal
         self._placed = placed
+        self._blocked = blocked
 
     async def issue(
-        self, session: AsyncSession, address: str, kind: CredentialType, expires_at: datetime | None, *, actor: str
+        self, database: Database, address: str, kind: CredentialType, expires_at: datetime | None, *, actor: str
     ) -> IssuedCredential:
-        """Give a wallet a credential until a moment (None: for ever); one that it has is renewed."""
+        """Give a wallet a credential until a moment (None: for ever); one that it has is renewed.
+
+        The record follows in a transaction of its own: none is open while the chain is asked. Conflict for a wallet
+        that stands on a list in force.
+        """
+        if self._blocked is not None and await self._blocked(address.lower()):
+            raise Conflict("this wallet stands on a list in force: it gets no credential")
         issued = await self.place(address, kind, expires_at)
-        await self.record_issued(session, issued, actor=actor)
+        async with database.transaction() as session:
+            await self.record_issued(session, issued, actor=actor)
         return issued
 
-    async def revoke(
-        self, session: AsyncSession, address: str, kind: CredentialType, *, actor: str
-    ) -> IssuedCredential:
+    async def revoke(self, database: Database, address: str, kind: CredentialType, *, actor: str) -> IssuedCredential:
         """Take a credential from a wallet; NotFound when it has none."""
         revoked = await self.take(address, kind)
-        await self.record_revoked(session, revoked, actor=actor)
+        async with database.transaction() as session:
+            await self.record_revoked(session, revoked, actor=actor)
         return revoked
 
     async def place(

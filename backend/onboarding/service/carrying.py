@@ -198,8 +198,9 @@ class OnboardingJob:
             if leaves:
                 await self._credentials.unidentify(member.address, ccid)
             elif member.state == MemberState.ACCEPTED and row.standing != Standing.DUE:
-                # A wallet that is somebody else already cannot be this organisation's.
-                leaves = await self._credentials.join(member.address, ccid) != ccid
+                # One that a list names joins nobody; one that is somebody else already cannot be this organisation's.
+                named = await self._screening.names(member.address)
+                leaves = named or await self._credentials.join(member.address, ccid) != ccid
             else:
                 continue
             await self._settle(row.id, member.address, leaves=leaves)

@@ -18,6 +18,7 @@ from backend.ports.screening import (
     ScreeningList,
     ScreeningResult,
     ScreeningSubject,
+    SubjectKind,
 )
 from backend.screening import repository
 from backend.screening.engine import Judged, lists_key, outcome_of, subject_sha256
@@ -72,6 +73,14 @@ class ScreeningService:
         async with self._database.reading() as session:
             lists = await self._lists.in_force(session)
         return (await self._screening.screen([subject], lists))[0]
+
+    async def names(self, wallet: str) -> bool:
+        """Return whether a list in force names a wallet as sanctioned; where none is in force none does."""
+        async with self._database.reading() as session:
+            if not await self._lists.loaded(session):
+                return False
+        found = await self.peek(ScreeningSubject(SubjectKind.PERSON, (), wallets=(wallet,)))
+        return found.decided is Outcome.BLOCKED
 
     async def lists_key(self) -> str:
         """Return the hash of the lists in force; Unavailable where there is none."""

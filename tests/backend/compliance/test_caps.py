@@ -61,10 +61,9 @@ class Capped(FakeChain):
 async def test_a_credential_opens_the_wallets_cap_and_a_renewal_leaves_it(database: Database) -> None:
     chain = Capped()
     service = CredentialService(chain, FakeJournal(), CapService(chain).open)
-    async with database.transaction() as session:
-        await service.issue(session, WALLET, KYC, None, actor="operator")
-        first = dict(chain.opened)
-        await service.issue(session, WALLET, KYC, datetime(2017, 6, 1, tzinfo=UTC), actor="operator")
+    await service.issue(database, WALLET, KYC, None, actor="operator")
+    first = dict(chain.opened)
+    await service.issue(database, WALLET, KYC, datetime(2017, 6, 1, tzinfo=UTC), actor="operator")
     assert list(first) == [WALLET.lower()]
     assert chain.opened == first
     assert [call[:3] for call in chain.sent if call[2] == "open"] == [(KeyRole.ISSUER, "ProgressiveCapPolicy", "open")]
@@ -80,13 +79,12 @@ async def test_a_cap_that_another_opened_meanwhile_is_open(database: Database) -
 async def test_an_answer_that_is_lost_leaves_a_cap_that_the_next_try_finds_open(database: Database) -> None:
     chain, journal = Capped(), FakeJournal()
     service = CredentialService(chain, journal, CapService(chain).open)
-    async with database.transaction() as session:
-        await service.issue(session, "0x" + "cd" * 20, KYC, None, actor="operator")
-        chain.lose_receipts = 2
-        with pytest.raises(Unavailable):
-            await CapService(chain).open(WALLET)
-        chain.lose_receipts = 0
-        assert not await CapService(chain).open(WALLET)
+    await service.issue(database, "0x" + "cd" * 20, KYC, None, actor="operator")
+    chain.lose_receipts = 2
+    with pytest.raises(Unavailable):
+        await CapService(chain).open(WALLET)
+    chain.lose_receipts = 0
+    assert not await CapService(chain).open(WALLET)
     assert WALLET.lower() in chain.opened
 
 

@@ -1,15 +1,18 @@
 """The compliance gate: fails closed, keeps every verdict; credentials are issued, renewed, taken and recorded."""
 
+import asyncio
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from backend.accounts.models import Account
 from backend.compliance.service import CredentialService, type_id
 from backend.compliance.types import CredentialType
 from backend.kernel.canonical import canonical_json
-from backend.kernel.errors import NotFound, Unavailable
+from backend.kernel.errors import Conflict, NotFound, Unavailable
 from backend.kernel.keccak import keccak256
 from backend.kit.db import Database
 from backend.ports.chain import Reverted
@@ -87,8 +90,7 @@ def chain_with(ccid: bytes) -> FakeChain:
 
 async def test_a_new_wallet_gets_a_random_identity_and_its_credential(database: Database) -> None:
     chain, journal = chain_with(bytes(32)), FakeJournal()
-    async with database.transaction() as session:
-        issued = await CredentialService(chain, journal).issue(session, WALLET, KYC, UNTIL, actor="operator")
+    issued = await CredentialService(chain, journal).issue(database, WALLET, KYC, UNTIL, actor="operator")
     (role, _, made, identity), (_, _, registered, credential) = chain.sent
     assert (role, made, registered) == (KeyRole.ISSUER, "registerIdentity", "registerCredential")
     assert identity[1] == WALLET.lower()
@@ -106,16 +108,14 @@ async def test_a_wallet_that_has_the_credential_gets_another_end(database: Datab
         raise Reverted("CredentialAlreadyRegistered", (CCID, type_id(KYC)))
 
     chain.answer("CredentialRegistry", "registerCredential", exists)
-    async with database.transaction() as session:
-        await CredentialService(chain, FakeJournal()).issue(session, WALLET, KYC, None, actor="operator")
+    await CredentialService(chain, FakeJournal()).issue(database, WALLET, KYC, None, actor="operator")
     assert [call[2] for call in chain.sent] == ["registerCredential", "renewCredential"]
     assert chain.sent[-1][3] == (CCID, type_id(KYC), 0, b"")
 
 
 async def test_a_credential_is_taken_and_that_is_recorded(database: Database) -> None:
     chain, journal = chain_with(CCID), FakeJournal()
-    async with database.transaction() as session:
-        await CredentialService(chain, journal).revoke(session, WALLET, KYC, actor="operator")
+    await CredentialService(chain, journal).revoke(database, WALLET, KYC, actor="operator")
     assert chain.sent[-1][2:] == ("removeCredential", (CCID, type_id(KYC), b""))
     assert journal.events() == ["credential.revoked"]
 
@@ -128,16 +128,44 @@ async def test_what_a_wallet_does_not_have_cannot_be_taken(database: Database) -
     without.answer("CredentialRegistry", "removeCredential", missing)
     for chain in (chain_with(bytes(32)), without):
         journal = FakeJournal()
-        async with database.transaction() as session:
-            with pytest.raises(NotFound):
-                await CredentialService(chain, journal).revoke(session, WALLET, KYC, actor="operator")
+        with pytest.raises(NotFound):
+            await CredentialService(chain, journal).revoke(database, WALLET, KYC, actor="operator")
         assert not journal.records
 
 
 async def test_a_chain_that_is_away_issues_and_records_nothing(database: Database) -> None:
     chain, journal = chain_with(CCID), FakeJournal()
     chain.down = True
-    async with database.transaction() as session:
-        with pytest.raises(Unavailable):
-            await CredentialService(chain, journal).issue(session, WALLET, KYC, None, actor="operator")
+    with pytest.raises(Unavailable):
+        await CredentialService(chain, journal).issue(database, WALLET, KYC, None, actor="operator")
+    assert not journal.records
+
+
+async def test_while_the_chain_is_asked_others_may_write(database: Database) -> None:
+    chain = chain_with(CCID)
+
+    class Slow:
+        """A chain during whose answers somebody else writes."""
+
+        async def send(self, *call: Any) -> Any:
+            """Write, then answer."""
+            async with asyncio.timeout(2), database.transaction() as session:
+                session.add(Account(address=WALLET, pseudonym="somebody", opened_at=UNTIL, roles=[]))
+            return await chain.send(*call)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(chain, name)
+
+    slow: Any = Slow()
+    await CredentialService(slow, FakeJournal()).revoke(database, WALLET, KYC, actor="operator")
+
+
+async def test_a_wallet_on_a_list_gets_no_credential(database: Database) -> None:
+    async def blocked(wallet: str) -> bool:
+        return wallet == WALLET.lower()
+
+    chain, journal = chain_with(CCID), FakeJournal()
+    with pytest.raises(Conflict, match="on a list"):
+        await CredentialService(chain, journal, blocked=blocked).issue(database, WALLET, KYC, None, actor="operator")
+    assert not chain.sent
     assert not journal.records

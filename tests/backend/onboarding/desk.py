@@ -153,6 +153,7 @@ class FakeScreening:
     version: str = "a" * 64
     down: bool = False
     seen: list[ScreeningSubject] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
 
     async def screen(self, case_id: int, subject: ScreeningSubject) -> Screened:
         """Return the outcome."""
@@ -161,6 +162,10 @@ class FakeScreening:
             raise Unavailable("no list is in force")
         self.seen.append(subject)
         return Screened(self.outcome, sha256(f"{self.outcome}{self.version}".encode()).hexdigest())
+
+    async def names(self, wallet: str) -> bool:
+        """Return whether a test has the wallet named."""
+        return wallet in self.named
 
     async def lists(self) -> str:
         """Return the version."""

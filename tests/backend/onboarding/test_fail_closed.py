@@ -9,7 +9,7 @@ from backend.kit.db import Database
 from backend.onboarding.types import CaseState
 from backend.ports.identity_provider import Finding
 from backend.ports.screening import Outcome
-from tests.backend.onboarding.desk import APPLICANT, YEAR, Desk
+from tests.backend.onboarding.desk import APPLICANT, COMPANY, FIRM, YEAR, Desk, caller
 
 WALLET = APPLICANT.address
 
@@ -70,3 +70,16 @@ async def test_a_block_stops_old_credentials_while_the_provider_of_a_renewal_is_
         desk.clock.advance(wall=timedelta(minutes=2))
         await desk.job.run_once()
     assert not desk.registries.held(WALLET)
+
+
+async def test_a_wallet_on_a_list_joins_no_organisation(desk: Desk) -> None:
+    case_id, member = await desk.approved(FIRM, COMPANY), caller(21)
+    async with desk.database.transaction() as session:
+        await desk.organisations.invite(session, FIRM, member.address, signatory=False)
+    async with desk.database.transaction() as session:
+        await desk.organisations.accept(session, member, case_id)
+    desk.screening.named = {member.address}
+    await desk.job.run_once()
+    assert not desk.registries.held(member.address)
+    async with desk.database.reading() as session:
+        assert (await desk.cases.own(session, FIRM)).members == []
