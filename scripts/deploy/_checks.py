@@ -13,6 +13,7 @@ from ._rules import PROTECTED, SETTLE_VOLUMES, SUBMIT_ORDER, chains, limits, sel
 from ._steps import Deployment
 from ._wiring import (
     DAY_SECONDS,
+    IDENTIFIED,
     KYC,
     PROPOSAL_THRESHOLD,
     TIMELOCK_DELAY_SECONDS,
@@ -110,9 +111,10 @@ def _wires(at: Deployment, plan: Plan) -> Iterator[Expectation]:
     # Immutables and settings that the comparison of code does not see
     yield "ApprovedModelPolicy", "modelRegistry", [], at.address("ModelRegistry")
     yield "CredentialValidatorPolicy", "getCredentialRequirementIds", [], [KYC]
-    yield "CredentialValidatorPolicy", "getCredentialRequirement", [KYC], ([KYC], 1, False)
+    yield "CredentialValidatorPolicy", "getCredentialRequirement", [KYC], IDENTIFIED[1:]
     registries = (at.address("IdentityRegistry"), at.address("CredentialRegistry"), ZERO_ADDRESS)
-    yield "CredentialValidatorPolicy", "getCredentialSources", [KYC], [registries]
+    for kind in IDENTIFIED[1]:
+        yield "CredentialValidatorPolicy", "getCredentialSources", [kind], [registries]
     yield "RefiGovernor", "timelock", [], at.address("RefiTimelock")
     yield "RefiGovernor", "token", [], at.address("RefiToken")
     yield "RefiGovernor", "votingDelay", [], VOTING_DELAY_SECONDS

@@ -19,6 +19,9 @@ DAY_SECONDS = 24 * 3600
 USD_SCALE = 10**6
 LOCAL_FUNDING = 100 * 10**18
 KYC = bytes(keccak(text="common.kyc"))
+KYB = bytes(keccak(text="common.kyb"))
+# A person has the one, an organisation the other.
+IDENTIFIED = (KYC, [KYC, KYB], 1, False)
 MAX_CHANGE_BPS = 2_000
 # USD x 1e6 from a day of the account's life on; the last one only after a recorded review
 CAPS = ((0, 100, False), (3, 500, False), (7, 5_000, False), (14, 50_000, True))
@@ -100,13 +103,14 @@ def deploy_policies(at: Deployment, plan: Plan) -> None:
     """Deploy the rules of orders and of issuing."""
     engine, timelock = at.address("PolicyEngine"), at.address("RefiTimelock")
     registrar, reviewer, lister = (at_account(plan, office) for office in ("registrar", "reviewer", "lister"))
-    source = (KYC, at.address("IdentityRegistry"), at.address("CredentialRegistry"), ZERO_ADDRESS)
+    registries = (at.address("IdentityRegistry"), at.address("CredentialRegistry"), ZERO_ADDRESS)
+    sources = [(kind, *registries) for kind in (KYC, KYB)]
     at.deploy("PausePolicy", engine, at_account(plan, "guardian"), False)
     at.deploy("AuthorizedSenderPolicy", engine, timelock, [at_account(plan, "relay")])
     at.deploy("AuthorizedSenderPolicy", engine, timelock, [at_account(plan, "issuer")], name="IssuerSenderPolicy")
     at.deploy("AuthorizedSenderPolicy", engine, timelock, [timelock], name="GovernanceSenderPolicy")
     at.deploy("SanctionsPolicy", engine, timelock, lister)
-    at.deploy("CredentialValidatorPolicy", engine, timelock, [source], [(KYC, [KYC], 1, False)])
+    at.deploy("CredentialValidatorPolicy", engine, timelock, sources, [IDENTIFIED])
     at.deploy("SlidingVolumePolicy", engine, at.deployer, int(plan.max_daily_volume_usd * USD_SCALE), DAY_SECONDS)
     at.deploy("ProgressiveCapPolicy", engine, timelock, registrar, reviewer, caps())
     at.deploy("ApprovedModelPolicy", engine, timelock, at.address("ModelRegistry"))

@@ -94,12 +94,12 @@ class Platform:
         payload = (data[:4], PEOPLE[sender].address, data[4:], b"")
         self.contract("PolicyEngine").functions.check(payload).call({"from": gate.address})
 
-    def know(self, expires_at: int = 0) -> None:
+    def know(self, expires_at: int = 0, kind: bytes = KYC) -> None:
         """Let the issuer give the trader an identity with a credential."""
         trader = PEOPLE["trader"].address
         self.send("issuer", self.contract("IdentityRegistry").functions.registerIdentity(CCID, trader, b""))
         registry = self.contract("CredentialRegistry")
-        self.send("issuer", registry.functions.registerCredential(CCID, KYC, expires_at, sha256(b"").digest(), b""))
+        self.send("issuer", registry.functions.registerCredential(CCID, kind, expires_at, sha256(b"").digest(), b""))
         self.send("issuer", self.contract("ProgressiveCapPolicy").functions.open(trader))
 
     def as_timelock(self, name: str, function: str, *arguments: Any) -> None:

@@ -216,6 +216,14 @@ FAULTS: dict[str, dict[str, tuple[Tampering, str]]] = {
             ),
             "CredentialValidatorPolicy.getCredentialSources",
         ),
+        "organisations' credentials of another source count": (
+            lambda at: at.as_timelock(
+                "CredentialValidatorPolicy",
+                "addCredentialSource",
+                (keccak(text="common.kyb"), STRANGER, STRANGER, "0x" + "00" * 20),
+            ),
+            "CredentialValidatorPolicy.getCredentialSources",
+        ),
     },
     "limits": {
         "a limit moved": (owned("SlidingVolumePolicy", "setLimit", 10**18), "SlidingVolumePolicy.getLimit"),

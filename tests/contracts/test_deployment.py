@@ -133,6 +133,15 @@ def test_orders_pass_after_kyc_and_are_refused_with_their_reasons(platform: Plat
     assert refusal(partial(platform.check, 10**6)) == "account identity validation failed"
 
 
+def test_an_organisations_orders_pass_after_kyb_and_not_after_another_credential(platform: Platform) -> None:
+    platform.know(kind=bytes(Web3.keccak(text="common.aml")))
+    assert refusal(partial(platform.check, 10**6)) == "account identity validation failed"
+    registry = platform.contract("CredentialRegistry").functions
+    platform.send("issuer", registry.registerCredential(CCID, bytes(Web3.keccak(text="common.kyb")), 0, b"", b""))
+    platform.check(10**6)
+    platform.submit(10**6)
+
+
 def test_the_guardian_stops_orders_and_lets_them_go_on(platform: Platform) -> None:
     platform.know()
     pause = platform.contract("PausePolicy").functions
