@@ -37,14 +37,15 @@ contract Staking is IStaking, Ownable, ReentrancyGuardTransient {
         if (amount == 0) revert NothingToMove();
         Position storage position = _positions[msg.sender];
         StakeVault vault = position.vault;
-        if (address(vault) == address(0)) {
+        bool isFirst = address(vault) == address(0);
+        if (isFirst) {
             vault = new StakeVault(token);
             position.vault = vault;
             emit VaultOpened(msg.sender, address(vault));
-            vault.delegate(msg.sender);
         }
         position.staked += amount;
         emit Staked(msg.sender, amount, position.staked);
+        if (isFirst) vault.delegate(msg.sender);
         token.safeTransferFrom(msg.sender, address(vault), amount);
     }
 
