@@ -198,8 +198,3 @@ def agree(order: Order, execution: Execution) -> bool:
     fill = execution.fill
     ours = (order.instrument, order.side, order.quantity, order.price, order.fee, order.venue_order_id)
     return ours == (execution.instrument, execution.side, fill.quantity, fill.price, fill.fee, fill.venue_order_id)
-
-
-def rebates_of(fees: Mapping[int, int], rebate_bps: int) -> dict[int, int]:
-    """Return what of each order's fee is given back: fee x bps / 10,000, cut to 1e-6 USD; fees in 1e-6 USD."""
-    return {order: fee * rebate_bps // 10_000 for order, fee in fees.items()}

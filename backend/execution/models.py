@@ -3,12 +3,14 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Index, Integer, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.kit.db import Base, UtcDateTime
 
 Identity = BigInteger().with_variant(Integer, "sqlite")
+# Text, so that queries say it word by word: a planner uses the index where a query repeats its condition.
+OPEN_FEES = text("rebate_units IS NULL AND fee_units > 0")
 
 
 class CashRow(Base):
@@ -38,7 +40,11 @@ class OrderRow(Base):
     """
 
     __tablename__ = "orders"
-    __table_args__ = (UniqueConstraint("account_id", "client_key"), Index(None, "state", "account_id"))
+    __table_args__ = (
+        UniqueConstraint("account_id", "client_key"),
+        Index(None, "state", "account_id"),
+        Index("ix_orders_open_fees", "ordered_at", "account_id", sqlite_where=OPEN_FEES, postgresql_where=OPEN_FEES),
+    )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)
     order_id: Mapped[str] = mapped_column(String(32), unique=True)
@@ -59,7 +65,7 @@ class OrderRow(Base):
     price_units: Mapped[int | None] = mapped_column(BigInteger)
     notional_units: Mapped[int | None] = mapped_column(BigInteger)
     fee_units: Mapped[int | None] = mapped_column(BigInteger)
-    rebate_units: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    rebate_units: Mapped[int | None] = mapped_column(BigInteger)
     ordered_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     record_account: Mapped[str] = mapped_column(String(43))
     record_seq: Mapped[int] = mapped_column(BigInteger)

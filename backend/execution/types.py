@@ -140,6 +140,14 @@ class Reconciled:
 
 
 @dataclass(frozen=True, slots=True)
+class Rebate:
+    """An order's fee and what of it was given back, 1e-6 USD."""
+
+    fee: int
+    given: int
+
+
+@dataclass(frozen=True, slots=True)
 class DaySummary:
     """A day's reconciliation over every account, as anybody may see it."""
 

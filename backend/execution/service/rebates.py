@@ -9,9 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.accounts.types import Caller
 from backend.execution import repository
-from backend.execution.engine import rebates_of
 from backend.kernel.canonical import decimal_string
-from backend.kernel.errors import NotFound, RefiError
+from backend.kernel.errors import NotFound, RefiError, Unavailable
 from backend.kernel.fixed import NOTIONAL_DECIMALS, from_units
 from backend.kit.db import Database
 from backend.ports.clock import Clock
@@ -53,9 +52,12 @@ class Rebates:
                 paid += await self._settle(account_id, address, pseudonym, today)
             except NotFound:
                 return paid
-            except RefiError as error:
+            except Unavailable as error:
                 log.warning("rebate.postponed", code=error.code, reason=error.detail)
                 return paid
+            except RefiError as error:
+                # One account's fault keeps nobody else waiting.
+                log.warning("rebate.failed", account=pseudonym, code=error.code, reason=error.detail)
         return paid
 
     async def standing(self, session: AsyncSession, caller: Caller) -> tuple[StakeTier, Decimal]:
@@ -68,17 +70,15 @@ class Rebates:
         stake = await self._staking.tier(address)
         async with self._database.transaction() as session:
             cash = await repository.lock_own_cash(session, account_id)
-            fees = await repository.open_fees(session, account_id, today)
-            rebates = rebates_of(fees, stake.rebate_bps)
-            await repository.settle_fees(session, rebates)
-            total = sum(rebates.values())
+            settled = await repository.settle_fees(session, account_id, today, stake.rebate_bps)
+            total = sum(rebate.given for rebate in settled)
             if not total:
                 return False
             cash.units += total * 10 ** (repository.CASH_DECIMALS - NOTIONAL_DECIMALS)
             await session.flush()
             fields = {
-                "orders": len(fees),
-                "fees": decimal_string(from_units(sum(fees.values()), NOTIONAL_DECIMALS)),
+                "orders": len(settled),
+                "fees": decimal_string(from_units(sum(rebate.fee for rebate in settled), NOTIONAL_DECIMALS)),
                 "rebate": decimal_string(from_units(total, NOTIONAL_DECIMALS)),
                 "rebate_bps": stake.rebate_bps,
                 "tier": stake.tier,

@@ -525,7 +525,13 @@ def upgrade() -> None:
     with op.batch_alter_table("orders", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_orders_account_id"), ["account_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_orders_ordered_at"), ["ordered_at"], unique=False)
-        batch_op.create_index(batch_op.f("ix_orders_rebate_units"), ["rebate_units"], unique=False)
+        batch_op.create_index(
+            "ix_orders_open_fees",
+            ["ordered_at", "account_id"],
+            unique=False,
+            sqlite_where=sa.text("rebate_units IS NULL AND fee_units > 0"),
+            postgresql_where=sa.text("rebate_units IS NULL AND fee_units > 0"),
+        )
         batch_op.create_index(batch_op.f("ix_orders_state_account_id"), ["state", "account_id"], unique=False)
 
     op.create_table(
@@ -638,7 +644,7 @@ def downgrade() -> None:
     op.drop_table("reconciliations")
     with op.batch_alter_table("orders", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_orders_state_account_id"))
-        batch_op.drop_index(batch_op.f("ix_orders_rebate_units"))
+        batch_op.drop_index("ix_orders_open_fees")
         batch_op.drop_index(batch_op.f("ix_orders_ordered_at"))
         batch_op.drop_index(batch_op.f("ix_orders_account_id"))
 
