@@ -72,6 +72,19 @@ contract CertifiedActionTest is Base {
         permits.present(permit, signature);
     }
 
+    function test_a_permits_last_second_is_its_expiry() public {
+        ICertifiedActionValidator.Permit memory permit = permitOf(ID, 7);
+        bytes memory signature = signed(permit, ISSUER);
+        bytes memory context = contextOf(permit, signature);
+        vm.warp(permit.expiry);
+        permits.run(relay, address(this), TRADE, permit.parameters, context);
+        permits.present(permit, signature);
+        permits.run(relay, address(this), TRADE, permit.parameters, "");
+        vm.warp(uint256(permit.expiry) + 1);
+        refusePresented(permit);
+        requireTrue(!permits.check(permit, signature), "over");
+    }
+
     function testFuzz_nobody_else_signs(uint256 key, uint256 bit) public {
         key = 1 + key % (ORDER - 1);
         vm.assume(key != ISSUER);
