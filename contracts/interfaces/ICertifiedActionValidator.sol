@@ -38,7 +38,7 @@ interface ICertifiedActionValidator {
     error PermitExpired(bytes32 permitId, uint48 expiration);
     /// @notice The issuer is allowed, or not, already
     error IssuerAllowedAlreadySet(bytes issuerKey, bool allowed);
-    /// @notice The permit was presented before
+    /// @notice The permit was presented before and no other is in its place
     error PermitAlreadyPresented(bytes32 permitId);
     /// @notice The permit was revoked
     error PermitAlreadyRevoked(bytes32 permitId);

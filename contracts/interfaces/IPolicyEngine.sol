@@ -148,7 +148,7 @@ interface IPolicyEngine {
     /// @notice The chain's policies in their order
     function getPolicies(address target, bytes4 selector) external view returns (address[] memory);
 
-    /// @notice Call a configuration function of a policy that the engine owns
+    /// @notice Call a configuration function of a policy that the engine owns; never onInstall, onUninstall or postRun
     /// @param configVersion The version that the caller has read; each call raises it by one
     function setPolicyConfiguration(
         address policy,
