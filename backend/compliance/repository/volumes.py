@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import case, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.compliance.models import TradedVolume
@@ -62,7 +62,9 @@ async def settled_after(session: AsyncSession, block: int) -> Sequence[tuple[Vol
 
 async def set_settled(session: AsyncSession, address: str, units: int, block: int) -> None:
     """Write down what the chain holds as settled of an address, and since which block (0: long ago)."""
-    held = {"settled_units": units, "settled_block": block}
+    # A database that is older than the chain has lost trades: what is settled was traded.
+    traded = case((TradedVolume.cumulative_units < units, units), else_=TradedVolume.cumulative_units)
+    held = {"settled_units": units, "settled_block": block, "cumulative_units": traded}
     await session.execute(update(TradedVolume).where(TradedVolume.address == address).values(**held))
 
 

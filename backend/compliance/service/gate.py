@@ -25,7 +25,7 @@ from backend.ports.policy import OrderCheck, Policy, Silent, Verdict
 
 log = structlog.get_logger(__name__)
 
-# Marks a session whose transaction holds the row of the rules.
+# When a session's transaction last held the row of the rules, which somebody watched.
 HELD = "compliance.rules_held"
 # The version that a session's transaction read last.
 READ = "compliance.rules_read"
@@ -128,10 +128,10 @@ class ComplianceGate:
 
         The row of the rules is the last lock that an order takes, after its account's and the kill switches'.
         """
-        held = await rules.hold_rules(session)
+        held = self._looked(session, await rules.hold_rules(session))
         session.info[READ] = held.version
         if self._remembered.is_watched(held):
-            session.info[HELD] = True
+            session.info[HELD] = self._clock.wall()
         return None if held.version == cleared.rules_version else CHANGED
 
     async def count(self, session: AsyncSession, cleared: ClearedDecision) -> None:
@@ -171,8 +171,15 @@ class ComplianceGate:
         """Return the rules' version, and what the account has traded in all (USD x 1e6)."""
         seen, cumulative = await rules.rules_and_volume(session, account.account_id)
         session.info[READ] = seen.version
-        # The watcher waits for this transaction: that it looked long ago is our own doing.
-        return (rules.looked(seen, self._clock.wall()) if HELD in session.info else seen), cumulative
+        return self._looked(session, seen), cumulative
+
+    def _looked(self, session: AsyncSession, seen: RulesSeen) -> RulesSeen:
+        # The watcher waits for a transaction that holds the row: that it looked long ago is our own doing. A moment and
+        # no more, as a savepoint that is rolled back lets the row go.
+        held_at = session.info.get(HELD)
+        if held_at is None or seen.seen_at is None or held_at <= seen.seen_at:
+            return seen
+        return rules.looked(seen, held_at)
 
     async def _question(
         self, decision: Decision, account: Caller, cumulative: int, seen: RulesSeen

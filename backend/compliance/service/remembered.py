@@ -39,6 +39,7 @@ class Remembered:
         self._rulings: OrderedDict[OrderCheck, Ruling] = OrderedDict()
         self._models: OrderedDict[str, ModelSeen] = OrderedDict()
         self._allowed: OrderedDict[int, Ruling] = OrderedDict()
+        self._latest = clock.wall()
 
     def is_watched(self, seen: RulesSeen) -> bool:
         """Return whether answers count at all: the watcher looked lately."""
@@ -46,20 +47,26 @@ class Remembered:
 
     def ruling(self, order: OrderCheck, seen: RulesSeen) -> Ruling | None:
         """Return the answer to exactly this question, while it counts."""
+        self._forget_if_set_back()
         kept = self._rulings.get(order)
         return kept if kept is not None and self._counts(kept, seen) else None
 
     def model(self, model_sha256: str, seen: RulesSeen) -> ModelState | None:
         """Return a model's state, while it counts."""
+        self._forget_if_set_back()
         kept = self._models.get(model_sha256)
         return kept.state if kept is not None and self._counts(kept, seen) else None
 
     def grace(self, account_id: int, seen: RulesSeen) -> Ruling | None:
-        """Return what the account last traded on, where the grace is not over and no change was seen since."""
+        """Return what the account last traded on, where the grace is not over and no change was seen since.
+
+        Somebody must have watched when it traded: a version that nobody moves says nothing.
+        """
+        self._forget_if_set_back()
         kept = self._allowed.get(account_id)
-        if kept is None or kept.version != seen.version or not self._is_young(kept.at, self._terms.grace):
+        if kept is None or seen.seen_at is None or kept.at - seen.seen_at >= self._terms.watched_within:
             return None
-        return kept
+        return kept if kept.version == seen.version and self._is_young(kept.at, self._terms.grace) else None
 
     def keep(self, order: OrderCheck, ruling: Ruling) -> None:
         """Remember what the engine answered."""
@@ -81,8 +88,16 @@ class Remembered:
         return is_young and kept.version == seen.version and self.is_watched(seen)
 
     def _is_young(self, moment: datetime | None, lifetime: timedelta) -> bool:
-        # A wall clock that was set back makes nothing younger.
         return moment is not None and timedelta(0) <= self._clock.wall() - moment < lifetime
+
+    def _forget_if_set_back(self) -> None:
+        """Forget everything when the wall clock was set back: it would look younger than it is."""
+        now = self._clock.wall()
+        if now < self._latest:
+            self._rulings.clear()
+            self._models.clear()
+            self._allowed.clear()
+        self._latest = now
 
 
 def _put(kept: OrderedDict[Key, Value], key: Key, value: Value) -> None:

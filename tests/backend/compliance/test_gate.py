@@ -186,6 +186,21 @@ def test_an_answer_counts_for_its_own_question_while_it_is_young_and_watched() -
     assert kept.ruling(question(), replace(seen, seen_at=clock.wall())) is None
 
 
+def test_a_clock_that_is_set_back_makes_nothing_younger() -> None:
+    clock = FakeClock()
+    kept = Remembered(clock, TERMS)
+    kept.keep(question(), said(3, clock.wall()))
+    kept.went(1, said(3, clock.wall()))
+    clock.advance(2 * LIFETIME)
+    seen = RulesSeen(3, 7, "0x07", clock.wall())
+    assert kept.ruling(question(), seen) is None
+    assert kept.grace(1, seen)
+    clock.advance(-LIFETIME - timedelta(seconds=1))
+    seen = replace(seen, seen_at=clock.wall())
+    assert kept.ruling(question(), seen) is None
+    assert kept.grace(1, seen) is None
+
+
 def test_without_a_lifetime_nothing_is_kept() -> None:
     clock = FakeClock()
     kept = Remembered(clock, replace(TERMS, cache_lifetime=timedelta(0)))
@@ -226,6 +241,7 @@ async def test_without_a_watcher_every_order_is_asked_about(house: House) -> Non
 
 
 async def test_a_silent_engine_refuses_purchases_and_lets_reductions_through_for_a_while(house: House) -> None:
+    await watch(house)
     trader = await house.trader()
     bought = await house.person(trader, "buy", "2")
     assert bought.order is not None
@@ -251,6 +267,7 @@ async def test_a_silent_engine_refuses_purchases_and_lets_reductions_through_for
 
 
 async def test_grace_ends_with_a_change_of_the_rules(house: House) -> None:
+    await watch(house)
     trader = await house.trader()
     await house.person(trader, "buy", "2")
     house.policy.down = True
@@ -259,16 +276,60 @@ async def test_grace_ends_with_a_change_of_the_rules(house: House) -> None:
     assert rule(await house.person(trader, "sell", "1")) == "policy_unavailable"
 
 
+async def test_who_traded_while_nobody_watched_gets_no_grace(house: House) -> None:
+    trader = await house.trader()
+    await watch(house)
+    house.wall.advance(WATCHED)
+    await house.person(trader, "buy", "2")
+    house.policy.down = True
+    assert rule(await house.person(trader, "sell", "1")) == "policy_unavailable"
+    # A watcher that is back does not know what it missed before.
+    await watch(house)
+    house.policy.down = False
+    await house.person(trader, "buy", "1")
+    house.policy.down = True
+    assert (await house.person(trader, "sell", "1")).state == "filled"
+
+
+async def test_a_hold_that_a_fault_undid_is_a_watch_for_a_moment_only(house: House) -> None:
+    trader = await house.trader()
+    await watch(house)
+    async with house.session() as session:
+        submission = Submission(session, trader, "k", PersonIntent("AAPL", "buy", Decimal(1)))
+        assert (await run(submission, house.stages)).state == "filled"
+        for number in range(2):
+            sale = Submission(session, trader, f"s{number}", PersonIntent("AAPL", "sell", Decimal(5)))
+            assert rule(await run(sale, house.stages)) == "insufficient_holding"
+        assert len(house.policy.asked) == 2
+        house.wall.advance(WATCHED)
+        sale = Submission(session, trader, "s", PersonIntent("AAPL", "sell", Decimal(5)))
+        assert rule(await run(sale, house.stages)) == "insufficient_holding"
+        assert len(house.policy.asked) == 3
+
+
+async def test_an_order_that_nobody_watches_makes_no_later_one_watched(house: House) -> None:
+    trader = await house.trader()
+    async with house.session() as session:
+        submission = Submission(session, trader, "k", PersonIntent("AAPL", "buy", Decimal(1)))
+        assert (await run(submission, house.stages)).state == "filled"
+        for number in range(2):
+            sale = Submission(session, trader, f"s{number}", PersonIntent("AAPL", "sell", Decimal(5)))
+            assert rule(await run(sale, house.stages)) == "insufficient_holding"
+    assert len(house.policy.asked) == 3
+
+
 async def test_grace_ends_with_a_refusal(house: House) -> None:
+    await watch(house)
     trader = await house.trader()
     await house.person(trader, "buy", "2")
     house.policy.refuses[trader.address] = ("CredentialValidatorPolicy", "expired")
     await house.person(trader, "sell", "1")
     house.policy.down = True
-    assert rule(await house.person(trader, "sell", "1")) == "policy_unavailable"
+    assert rule(await house.person(trader, "sell", "0.5")) == "policy_unavailable"
 
 
 async def test_an_answer_that_makes_no_sense_gets_no_grace(house: House) -> None:
+    await watch(house)
     trader = await house.trader()
     await house.person(trader, "buy", "2")
     house.policy.nonsense = True
