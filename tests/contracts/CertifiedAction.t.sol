@@ -57,6 +57,20 @@ contract CertifiedActionTest is Base {
         permits.run(caller, subject, selector, values(amount), context);
     }
 
+    function test_the_same_bytes_split_otherwise_are_another_action() public {
+        ICertifiedActionValidator.Permit memory permit = permitOf(ID, 7);
+        permit.parameters = new bytes[](2);
+        (permit.parameters[0], permit.parameters[1]) = (abi.encode(7), abi.encode(8));
+        bytes memory signature = signed(permit, ISSUER);
+        bytes[] memory joined = new bytes[](1);
+        joined[0] = abi.encode(7, 8);
+        permits.run(relay, address(this), TRADE, permit.parameters, contextOf(permit, signature));
+        expectReason(IN_CONTEXT);
+        permits.run(relay, address(this), TRADE, joined, contextOf(permit, signature));
+        permit.parameters = joined;
+        refuse(permit, signature);
+    }
+
     function testFuzz_a_permit_ends_after_its_last_second(uint48 expiry, uint48 time) public {
         ICertifiedActionValidator.Permit memory permit = permitOf(ID, 7);
         permit.expiry = expiry;
