@@ -116,6 +116,11 @@ class Deployment:
             raise PlanRefused(f"chain {self.chain_id} does not know step {number}: {what}")
         sender, before = self.sender, self.journal.steps.get(number, [])
         nonce, fees = self._nonce_for(before), self._fees(before)
+        if before and nonce != before[-1].nonce:
+            # Its nonce was used since the chain was asked about it: by somebody else, or by the step itself
+            late = next((found for found in self._receipts(before) if found["status"]), None)
+            if late is not None:
+                return late
         origin = to_checksum_address(sender.address)
         try:
             gas = self.web3.eth.estimate_gas({"from": origin, **call})  # type: ignore[typeddict-item]

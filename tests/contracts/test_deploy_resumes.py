@@ -3,17 +3,18 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from eth_account import Account
 from web3 import HTTPProvider, Web3
-from web3.types import RPCEndpoint
+from web3.types import RPCEndpoint, RPCResponse
 
 from scripts.deploy._artifacts import Artifact
 from scripts.deploy._journal import alone, journal_beside
 from scripts.deploy._plan import Plan, PlanRefused
-from scripts.deploy._platform import verify
-from tests.contracts.deploying import MOMENTS, deploy_and_die, deploy_with
+from scripts.deploy._platform import deploy, verify
+from tests.contracts.deploying import MOMENTS, Fate, KeySender, deploy_and_die, deploy_with
 from tests.contracts.platform_world import ANVIL_KEY, PEOPLE, full_plan, node, plan_for
 
 DEPLOYER = Account.from_key(ANVIL_KEY)
@@ -68,6 +69,32 @@ def is_as_planned(url: str, plan: Path) -> bool:
     """Tell whether a deployment is read back."""
     planned = Plan.from_json(plan.read_text())
     return "code and roles as planned" in verify(planned, Web3(HTTPProvider(url)), planned.out)
+
+
+class LateProvider(HTTPProvider):
+    """A node that mines a transaction just after the first question about it."""
+
+    def __init__(self, url: str, tx_hash: str) -> None:
+        super().__init__(url)
+        self.late = {tx_hash}
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        """Ask the node."""
+        answer = super().make_request(method, params)
+        if method == "eth_getTransactionReceipt" and params[0] in self.late:
+            self.late.clear()
+            return {**answer, "result": None}
+        return answer
+
+
+def test_a_step_that_is_mined_while_the_chain_is_asked_about_it_is_not_sent_again(url: str, plan: Path) -> None:
+    assert deploy_and_die(ANVIL_KEY, url, plan, "sent", 3)
+    assert sent(url) == 3
+    planned = Plan.from_json(plan.read_text())
+    last = json.loads(journal_beside(planned.out).read_text().splitlines()[-1])
+    deploy(planned, Web3(LateProvider(url, last["tx_hash"])), KeySender(ANVIL_KEY, Fate()), planned.out)
+    assert sent(url) == len(steps(plan))
+    assert is_as_planned(url, plan)
 
 
 def test_a_deployment_that_is_killed_again_and_again_is_carried_out_once(url: str, plan: Path) -> None:
