@@ -246,8 +246,8 @@ def build(settings: Settings) -> Platform:
     return Platform(
         settings, database, outside, services, sequencer, handlers, jobs,
         [
-            onboarding.provider.close, outside.limiter.close, chain.close, votes.close, *([l1.close] if l1 else []),
-            database.close,
+            onboarding.provider.close, outside.limiter.close, outside.policy.close, chain.close, votes.close,
+            *([l1.close] if l1 else []), database.close,
         ],
     )  # fmt: skip
 

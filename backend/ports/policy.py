@@ -68,3 +68,7 @@ class Policy(Protocol):
     async def version(self) -> str:
         """Return what identifies the rules in force, e.g. "policy-engine:0xabc...@latest"."""
         ...
+
+    async def close(self) -> None:
+        """Give the connections back that are its own."""
+        ...

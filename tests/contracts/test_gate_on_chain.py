@@ -233,6 +233,9 @@ class Meddled:
         """Answer together."""
         return await self.policy.check_all(orders)
 
+    async def close(self) -> None:
+        """Hold nothing."""
+
     def restated(self, order: OrderCheck, verdict: Verdict) -> Verdict:
         """Restate."""
         return self.policy.restated(order, verdict)
@@ -503,6 +506,9 @@ class Failing:
     async def check_all(self, orders: Sequence[OrderCheck]) -> Sequence[Verdict]:
         """Ask together."""
         return await self.policy.check_all(orders)
+
+    async def close(self) -> None:
+        """Hold nothing."""
 
     def restated(self, order: OrderCheck, verdict: Verdict) -> Verdict:
         """Restate."""

@@ -3,7 +3,8 @@
 import json
 import secrets
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
@@ -11,14 +12,19 @@ from pathlib import Path
 import pytest
 
 from backend.adapters.chain.rpc import RpcChain
+from backend.adapters.policy.ace_platform import AcePlatform, AcePlatformPolicy
 from backend.adapters.policy.engine import EnginePolicy, instrument_word, order_calldata
 from backend.kernel.canonical import encode_bytes
 from backend.kernel.errors import Invalid, Unavailable
 from backend.ports.chain import Reverted
-from backend.ports.policy import OrderCheck
+from backend.ports.policy import OrderCheck, Policy
 from backend.ports.signer import KeyRole
+from tests.ace_platform import FakeAcePlatform, served
+from tests.backend.pipeline.rooms import FakePolicy
 from tests.fakes import FakeChain
 from tests.ports.conftest import KYC, SUBMIT_ORDER, LocalChain
+
+POLL = timedelta(seconds=0.01)
 
 
 @pytest.fixture
@@ -28,9 +34,20 @@ async def chain(local_chain: LocalChain) -> AsyncIterator[RpcChain]:
     await opened.close()
 
 
-@pytest.fixture
-def policy(chain: RpcChain, local_chain: LocalChain) -> EnginePolicy:
-    return EnginePolicy(chain, local_chain.signer.address(KeyRole.OPERATOR))
+@pytest.fixture(params=["engine", "ace"])
+async def policy(request: pytest.FixtureRequest, chain: RpcChain, local_chain: LocalChain) -> AsyncIterator[Policy]:
+    """Yield each adapter over one engine; the ACE platform in front of the second approves everything."""
+    relay = local_chain.signer.address(KeyRole.OPERATOR)
+    engine = EnginePolicy(chain, relay)
+    if request.param == "engine":
+        yield engine
+        await engine.close()
+        return
+    with served(FakeAcePlatform()) as running:
+        client = AcePlatform(running.url, running.api_key, timeout=timedelta(seconds=5))
+        made = AcePlatformPolicy(engine, client, chain, relay, "1", lambda: date(2026, 1, 2), poll=POLL)
+        yield made
+        await made.close()
 
 
 async def verified_wallet(chain: RpcChain) -> str:
@@ -44,7 +61,7 @@ def order(subject: str, notional: str = "1000.5") -> OrderCheck:
     return OrderCheck(subject, "AAPL", Decimal(notional), None)
 
 
-async def test_a_verified_wallet_is_allowed(chain: RpcChain, policy: EnginePolicy) -> None:
+async def test_a_verified_wallet_is_allowed(chain: RpcChain, policy: Policy) -> None:
     asked = order(await verified_wallet(chain))
     verdict = await policy.check(asked)
     assert verdict.allowed
@@ -56,23 +73,21 @@ async def test_a_verified_wallet_is_allowed(chain: RpcChain, policy: EnginePolic
     assert verdict.calldata_sha256 == encode_bytes(sha256(order_calldata(chain, asked)).digest())
 
 
-async def test_a_stranger_is_refused_by_the_credential_policy(policy: EnginePolicy) -> None:
+async def test_a_stranger_is_refused_by_the_credential_policy(policy: Policy) -> None:
     verdict = await policy.check(order("0x" + secrets.token_hex(20)))
     assert not verdict.allowed
     assert verdict.policy == "CredentialValidatorPolicy"
     assert verdict.reason
 
 
-async def test_an_order_beyond_the_volume_is_refused_by_the_volume_policy(
-    chain: RpcChain, policy: EnginePolicy
-) -> None:
+async def test_an_order_beyond_the_volume_is_refused_by_the_volume_policy(chain: RpcChain, policy: Policy) -> None:
     account = await verified_wallet(chain)
     assert (await policy.check(order(account, "50000"))).allowed
     verdict = await policy.check(order(account, "50000.000001"))
     assert (verdict.allowed, verdict.policy) == (False, "VolumePolicy")
 
 
-async def test_a_paused_gate_refuses_everybody(chain: RpcChain, policy: EnginePolicy, local_chain: LocalChain) -> None:
+async def test_a_paused_gate_refuses_everybody(chain: RpcChain, policy: Policy, local_chain: LocalChain) -> None:
     account = await verified_wallet(chain)
     local_chain.transact("PausePolicy", "setPausedState", True)
     try:
@@ -97,7 +112,7 @@ async def test_an_engine_that_lost_its_code_allows_nothing(local_chain: LocalCha
         await chain.close()
 
 
-async def test_the_version_names_the_engine(chain: RpcChain, policy: EnginePolicy) -> None:
+async def test_the_version_names_the_engine(chain: RpcChain, policy: Policy) -> None:
     assert await policy.version() == f"policy-engine:{chain.address('PolicyEngine')}@latest"
 
 
@@ -125,3 +140,31 @@ def test_a_ticker_becomes_a_padded_word() -> None:
     for wrong in ("", "A" * 33, "é"):
         with pytest.raises(Invalid):
             instrument_word(wrong)
+
+
+async def test_several_orders_are_answered_at_one_block_in_their_order(chain: RpcChain, policy: Policy) -> None:
+    asked = [order(await verified_wallet(chain)), order("0x" + secrets.token_hex(20))]
+    verdicts = await policy.check_all(asked)
+    assert [verdict.allowed for verdict in verdicts] == [True, False]
+    assert len({verdict.block_hash for verdict in verdicts}) == 1
+    assert await policy.check_all([]) == []
+
+
+async def test_a_verdict_restated_for_another_order_is_about_that_orders_call(chain: RpcChain, policy: Policy) -> None:
+    asked = order(await verified_wallet(chain))
+    verdict = await policy.check(asked)
+    other = replace(asked, notional=asked.notional + 1)
+    restated = policy.restated(other, verdict)
+    assert restated.calldata_sha256 == encode_bytes(sha256(order_calldata(chain, other)).digest())
+    assert restated.block_hash == verdict.block_hash
+
+
+async def test_closing_closes_what_is_asked_first_and_the_engine_behind_it() -> None:
+    with served(FakeAcePlatform()) as running:
+        client, engine = AcePlatform(running.url, running.api_key, timeout=timedelta(seconds=5)), FakePolicy()
+        made = AcePlatformPolicy(engine, client, FakeChain(), "0x" + "11" * 20, "1", lambda: date(2026, 1, 2))
+        with pytest.raises(Unavailable, match="404"):
+            await client.find("0x00")
+        await made.close()
+    # A session that is left open warns, and warnings fail a test.
+    assert engine.closed == 1

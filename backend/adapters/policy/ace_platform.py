@@ -93,6 +93,11 @@ class AcePlatformPolicy:
         self._patience = patience.total_seconds()
         self._poll = poll.total_seconds()
 
+    async def close(self) -> None:
+        """Give the connections to the platform back, and the engine's."""
+        await self._platform.close()
+        await self._engine.close()
+
     async def check(self, order: OrderCheck) -> Verdict:
         """Return the verdict for one order."""
         return (await self.check_all([order]))[0]

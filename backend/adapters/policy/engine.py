@@ -54,6 +54,9 @@ class EnginePolicy:
         # The block at which the gate was last seen behind the engine and its rules.
         self._guarded_at = ""
 
+    async def close(self) -> None:
+        """Hold nothing: the chain is closed by whoever opened it."""
+
     async def check(self, order: OrderCheck) -> Verdict:
         """Return the verdict for one order at the latest block."""
         with _silence_told():

@@ -63,6 +63,7 @@ class FakePolicy:
         self.down = False
         self.nonsense = False
         self.together: list[int] = []
+        self.closed = 0
         # Of a wallet's orders in all, USD; None: no limit.
         self.limit: Decimal | None = None
 
@@ -102,6 +103,10 @@ class FakePolicy:
     async def version(self) -> str:
         """Name the rules."""
         return "policy-engine:fake"
+
+    async def close(self) -> None:
+        """Count that it was asked to."""
+        self.closed += 1
 
 
 class FakeGovernance:
