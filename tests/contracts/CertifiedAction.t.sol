@@ -186,6 +186,22 @@ contract CertifiedActionTest is Base {
         requireEqual(2, permits.getUsage(ID));
     }
 
+    function test_an_id_that_an_issuer_signs_twice_is_one_permit() public {
+        ICertifiedActionValidator.Permit memory first = permitOf(ID, 7);
+        ICertifiedActionValidator.Permit memory wider = permitOf(ID, 8);
+        wider.maxUses = 9;
+        bytes memory signature = signed(wider, ISSUER);
+        permits.present(first, signed(first, ISSUER));
+        vm.expectRevert(abi.encodeWithSelector(ICertifiedActionValidator.PermitAlreadyPresented.selector, ID));
+        permits.present(wider, signature);
+        permits.postRun(relay, address(this), TRADE, first.parameters, "");
+        ICertifiedActionValidator.Permit memory other = permitOf(keccak256("permit 2"), 8);
+        permits.present(other, signed(other, ISSUER));
+        permits.present(wider, signature);
+        refusePresented(first);
+        refusePresented(wider);
+    }
+
     function test_a_revoked_permit_and_a_dismissed_issuers_permits_are_worthless() public {
         ICertifiedActionValidator.Permit memory permit = permitOf(ID, 7);
         bytes memory signature = signed(permit, ISSUER);

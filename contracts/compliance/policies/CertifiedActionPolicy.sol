@@ -58,7 +58,10 @@ contract CertifiedActionPolicy is ICertifiedActionValidator, Policy, EIP712 {
         if (!_isUsable(issuer, permit.permitId, permit.maxUses, permit.expiry)) {
             revert PermitExpired(permit.permitId, permit.expiry);
         }
-        (state.issuer, state.maxUses, state.expiry) = (issuer, permit.maxUses, permit.expiry);
+        // An id keeps the terms under which it was presented first.
+        if (state.issuer == address(0)) {
+            (state.issuer, state.maxUses, state.expiry) = (issuer, permit.maxUses, permit.expiry);
+        }
         _presented[intent] = permit.permitId;
         emit PermitStored(permit.permitId);
     }
