@@ -11,6 +11,11 @@ from backend.kernel.errors import Conflict
 from backend.settings import Settings
 
 CHAIN_ID = 42069
+# The invented list that the tests use is enough to see a case through.
+LISTS = (
+    "next          nobody is identified without a sanctions list: `refi compliance lists update "
+    "--file tests/vectors/screening/opensanctions.json --kind opensanctions-json` takes an invented one in"
+)
 
 
 def start(port: int, rpc_port: int, admin: str) -> Iterator[str]:
@@ -59,4 +64,5 @@ def start(port: int, rpc_port: int, admin: str) -> Iterator[str]:
         yield f"{entry.name:<13} {entry.url}"
     yield f"API           http://127.0.0.1:{port}/api/v1/openapi.json"
     yield f"clock         replay, standing at the close of {first}; POST /api/v1/market/clock/advance moves it"
+    yield LISTS
     yield "end it with `refi down`"

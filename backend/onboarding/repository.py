@@ -126,6 +126,11 @@ async def member(session: AsyncSession, address: str) -> OnboardingMember | None
     return await session.get(OnboardingMember, address, populate_existing=True)
 
 
+async def lock_member(session: AsyncSession, address: str) -> OnboardingMember | None:
+    """Return a wallet's place in an organisation, locked: it joins, or opens a case of its own, not both at once."""
+    return await session.get(OnboardingMember, address, with_for_update=True, populate_existing=True)
+
+
 async def add_member(session: AsyncSession, address: str, case_id: int, signatory: bool) -> bool:
     """Insert an invitation; False when the wallet has one, or is an organisation's already."""
     values = {"address": address, "case_id": case_id, "signatory": signatory, "state": MemberState.INVITED.value}

@@ -1,6 +1,5 @@
 """An outside provider: reviews begin with a REST call, findings come as signed webhooks or are asked for."""
 
-import asyncio
 import hashlib
 import hmac
 import json
@@ -10,15 +9,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import httpx
-
+from backend.adapters.rest import RestApi
 from backend.kernel.canonical import require_shallow
 from backend.kernel.errors import Invalid, NotFound, TooLarge, Unauthorized, Unavailable
 from backend.ports.identity_provider import Applicant, Finding, ProviderEvent, StartedReview
 
 SIGNATURE, TIMESTAMP = "webhook-signature", "webhook-timestamp"
 MAX_EVENT_BYTES = 16_384
-MAX_ANSWER_BYTES = 65_536
+PROVIDER = "the identity provider"
+NOT_FOUND, TAKEN = 404, {200, 201}
 # An older webhook may be a recorded one; the same bound ahead, for clocks that differ.
 TOLERANCE = timedelta(minutes=5)
 MIN_SECRET_BYTES = 32
@@ -39,21 +38,12 @@ class WebhookProvider:
     def __init__(
         self, url: str, api_key: str, secrets: Sequence[str], *, timeout: timedelta = timedelta(seconds=10)
     ) -> None:
-        if urlsplit(url).scheme not in {"http", "https"}:
-            raise Invalid("the identity provider's URL begins with https:// (or http:// for a local one)")
         if not 1 <= len(secrets) <= 2 or any(len(secret) < MIN_SECRET_BYTES for secret in secrets):
             raise Invalid(f"one or two webhook secrets of at least {MIN_SECRET_BYTES} bytes are needed")
         if not api_key:
             raise Invalid("the identity provider needs an API key")
-        self._url = url.rstrip("/")
         self._secrets = [secret.encode() for secret in secrets]
-        self._seconds = timeout.total_seconds()
-        self._headers = {
-            "Authorization": f"Bearer {api_key}",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-        }
-        self._client: httpx.AsyncClient | None = None
+        self._api = RestApi(PROVIDER, url, {"Authorization": f"Bearer {api_key}"}, timeout)
 
     async def start(self, applicant: Applicant) -> StartedReview:
         """Begin a review; the provider knows a repeat by its Idempotency-Key."""
@@ -87,7 +77,7 @@ class WebhookProvider:
             raise Unauthorized("the webhook is not signed")
         if abs(now - datetime.fromtimestamp(int(stamp), UTC)) > TOLERANCE:
             raise Unauthorized("the webhook is not fresh")
-        told = _object(body, Invalid)
+        told = _object(body)
         event_id, occurred_at = told.get("id"), _moment(told.get("occurred_at"))
         if not isinstance(event_id, str) or NAME.fullmatch(event_id) is None:
             raise Invalid("the webhook has no id")
@@ -98,9 +88,7 @@ class WebhookProvider:
 
     async def close(self) -> None:
         """Give the connections back."""
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        await self._api.close()
 
     def _signed(self, stamp: str, body: bytes, signatures: Sequence[str]) -> bool:
         if SECONDS.fullmatch(stamp) is None:
@@ -117,38 +105,12 @@ class WebhookProvider:
     async def _ask(
         self, method: str, path: str, key: str = "", told: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        if self._client is None:
-            self._client = httpx.AsyncClient(timeout=self._seconds, follow_redirects=False, trust_env=False)
-        headers = self._headers | ({"Idempotency-Key": key} if key else {})
-        try:
-            return await self._answer(self._client, method, path, headers, told)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            # Without the library's text: it may quote the URL.
-            raise Unavailable(f"the identity provider does not answer: {type(error).__name__}") from None
-
-    async def _answer(
-        self,
-        client: httpx.AsyncClient,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        told: Mapping[str, Any] | None,
-    ) -> dict[str, Any]:
-        body = bytearray()
-        # A limit on the whole answer: the client's own is for each read, and a trickle never meets it.
-        async with (
-            asyncio.timeout(self._seconds),
-            client.stream(method, self._url + path, headers=headers, json=told) as response,
-        ):
-            if response.status_code == httpx.codes.NOT_FOUND and told is None:
-                raise NotFound("no such review")
-            if response.status_code not in {httpx.codes.OK, httpx.codes.CREATED}:
-                raise Unavailable(f"the identity provider answers {response.status_code}")
-            async for piece in response.aiter_raw():
-                body += piece
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise Unavailable("the identity provider answers with more than it should")
-        return _object(bytes(body), Unavailable)
+        status, answer = await self._api.ask(method, path, told, {"Idempotency-Key": key} if key else None)
+        if status == NOT_FOUND and told is None:
+            raise NotFound("no such review")
+        if status not in TAKEN:
+            raise Unavailable(f"{PROVIDER} answers {status}")
+        return answer
 
 
 def signature_of(secret: str, stamp: str, body: bytes) -> str:
@@ -156,15 +118,15 @@ def signature_of(secret: str, stamp: str, body: bytes) -> str:
     return hmac.new(secret.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
-def _object(body: bytes, error: type[Invalid | Unavailable]) -> dict[str, Any]:
+def _object(body: bytes) -> dict[str, Any]:
     try:
         text = body.decode()
         require_shallow(text)
         found = json.loads(text)
     except ValueError:
-        raise error("the identity provider's words are not JSON") from None
+        raise Invalid("the identity provider's words are not JSON") from None
     if not isinstance(found, dict):
-        raise error("the identity provider's words are no JSON object")
+        raise Invalid("the identity provider's words are no JSON object")
     return found
 
 

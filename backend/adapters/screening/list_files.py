@@ -67,7 +67,7 @@ class ListFiles:
     ) -> Sequence[ScreeningResult]:
         """Compare each subject with every entry of the lists; Unavailable where none is given or one is not kept."""
         if not lists:
-            raise Unavailable("no list is loaded: nobody can be screened")
+            raise Unavailable("no list is loaded: `refi compliance lists update --file FILE --kind KIND` takes one in")
         results: list[ScreeningResult] = []
         for start in range(0, len(subjects), CHUNK):
             results += await asyncio.to_thread(self._screen, subjects[start : start + CHUNK], tuple(lists))

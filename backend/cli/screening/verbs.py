@@ -38,7 +38,9 @@ def show_lists(context: typer.Context, as_json: Json = False) -> None:
         for known in loaded:
             typer.echo(told(known))
         if not loaded:
-            typer.echo("no list is loaded: `refi compliance lists update` takes one in", err=True)
+            typer.echo(
+                "no list is loaded: `refi compliance lists update --file FILE --kind KIND` takes one in", err=True
+            )
     raise typer.Exit(0 if loaded else 1)
 
 

@@ -69,8 +69,10 @@ class Onboarding:
 
     async def start(self, session: AsyncSession, caller: Caller, kind: CaseKind, personal: Personal) -> Case:
         """Open a case for the caller's wallet, or a new review of the one whose credentials end."""
-        if await repository.member(session, caller.address) is not None:
-            raise Conflict("this wallet is an organisation's, or invited to be")
+        member = await repository.lock_member(session, caller.address)
+        # An invitation binds nobody: anybody could send one to keep a wallet out.
+        if member is not None and member.state != MemberState.INVITED:
+            raise Conflict("this wallet is an organisation's")
         row = await repository.lock_open_case(session, caller.account_id)
         if row is not None:
             await self._renew(session, row, kind, personal, caller)

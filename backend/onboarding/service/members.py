@@ -34,7 +34,7 @@ class Organisations:
     async def accept(self, session: AsyncSession, caller: Caller, case_id: int) -> Member:
         """Take an invitation up; the caller's wallet is put under the organisation's identity on chain."""
         row = await repository.lock_case(session, case_id)
-        member = await repository.member(session, caller.address)
+        member = await repository.lock_member(session, caller.address)
         if row is None or member is None or member.case_id != case_id:
             raise NotFound("this wallet is not invited")
         if member.state != MemberState.INVITED or row.state != CaseState.APPROVED:

@@ -54,7 +54,7 @@ class ScreeningLists:
         """Return the lists in force; Unavailable where there is none: nobody is clear then."""
         rows = await repository.lists(session)
         if not rows:
-            raise Unavailable("no list is loaded: nobody can be screened")
+            raise Unavailable("no list is loaded: `refi compliance lists update --file FILE --kind KIND` takes one in")
         for row in rows:
             if self._stale(row):
                 log.warning("screening.list_stale", list=row.name, loaded_at=row.loaded_at.isoformat())

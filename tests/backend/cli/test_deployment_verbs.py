@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from backend.adapters.screening.list_files import read_list
+from backend.cli.up import LISTS
+from backend.ports.screening import ListFormat
 from tests.backend.cli.conftest import ROOT, Answer, Refi, several_in
 
 PORT_NOBODY_SERVES = 1
@@ -106,3 +109,10 @@ def test_status_lists_nothing_where_nothing_runs(refi: Refi) -> None:
     assert json.loads(refi("status", "--json").out) == []
     assert "`refi up`" in refi("status").out
     assert refi("down").out == "nothing was running\n"
+
+
+def test_a_new_network_is_told_how_a_list_is_taken_in() -> None:
+    words = LISTS.split("`")[1].split()
+    file, kind = Path(words[words.index("--file") + 1]), words[words.index("--kind") + 1]
+    assert words[:4] == ["refi", "compliance", "lists", "update"]
+    assert read_list(ROOT / file, ListFormat(kind))

@@ -89,11 +89,17 @@ async def test_nobody_joins_uninvited_or_twice(desk: Desk) -> None:
 
 async def test_a_wallet_is_a_person_of_its_own_or_an_organisations_not_both(desk: Desk) -> None:
     await desk.start(OTHER)
-    await desk.approved(FIRM, COMPANY)
+    case_id = await desk.approved(FIRM, COMPANY)
     with pytest.raises(Conflict, match="case of its own"):
         await invite(desk, FIRM, OTHER)
     await invite(desk, FIRM, CLERK)
-    with pytest.raises(Conflict, match="invited"):
+    # An invitation keeps nobody out; who has a case of their own does not join.
+    await desk.start(CLERK)
+    with pytest.raises(Conflict, match="case of its own"):
+        await accept(desk, CLERK, case_id)
+    await desk.withdraw(CLERK)
+    await accept(desk, CLERK, case_id)
+    with pytest.raises(Conflict, match="organisation's"):
         await desk.start(CLERK)
 
 

@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
+from backend.accounts.types import Caller
 from backend.kernel.errors import Conflict
 from backend.kit.db import Database
 from backend.onboarding.types import CaseState, Verdict
 from backend.ports.identity_provider import CaseKind, Finding
-from tests.backend.onboarding.desk import APPLICANT, OPERATOR, PERSON, SECOND, Desk
+from tests.backend.onboarding.desk import APPLICANT, COMPANY, FIRM, OPERATOR, PERSON, SECOND, Desk, caller
 
 
 @pytest.fixture
@@ -68,3 +69,30 @@ async def test_two_processes_issue_once_on_record(desk: Desk) -> None:
     await asyncio.gather(desk.job.carry_out(case_id), other.job.carry_out(case_id))
     assert desk.journal.events().count("credential.issued") == 2
     assert set(desk.registries.held(APPLICANT.address)) == {"common.kyc", "common.aml"}
+
+
+async def test_a_wallet_that_joins_and_opens_a_case_at_once_does_one_of_the_two(desk: Desk) -> None:
+    firm = await desk.approved(FIRM, COMPANY)
+
+    async def join(wallet: Caller) -> None:
+        async with desk.database.transaction() as session:
+            await desk.organisations.accept(session, wallet, firm)
+
+    async def start(wallet: Caller) -> None:
+        async with desk.database.transaction() as session:
+            await desk.cases.start(session, wallet, CaseKind.PERSON, PERSON)
+
+    for number in range(30, 38):
+        wallet = caller(number)
+        async with desk.database.transaction() as session:
+            await desk.organisations.invite(session, FIRM, wallet.address, signatory=False)
+        outcomes = await asyncio.gather(join(wallet), start(wallet), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes].count(Conflict) == 1
+
+
+async def test_a_webhook_beside_a_withdrawal_leaves_nothing_on_chain(desk: Desk) -> None:
+    case_id = await desk.start()
+    await asyncio.gather(desk.hear("e1", case_id, Finding.PASSED), desk.withdraw(carried=False), return_exceptions=True)
+    await desk.job.run_once()
+    assert (await desk.case(case_id)).state is CaseState.WITHDRAWN
+    assert not desk.registries.held(APPLICANT.address)
