@@ -36,6 +36,15 @@ contract SettlementTest is GateWorld {
         submit(trader, LIMIT);
     }
 
+    function test_a_context_is_for_one_call_of_its_sender() public {
+        vm.startPrank(relay);
+        gate.setContext(contextOf(5, false));
+        requireEqual(keccak256(contextOf(5, false)), keccak256(gate.getContext()));
+        gate.submitOrder(trader, TICKER, 1, bytes32(0));
+        requireEqual(0, gate.getContext().length);
+        vm.stopPrank();
+    }
+
     function test_nothing_is_unsettled() public {
         settle(trader, 5);
         vm.expectRevert(abi.encodeWithSelector(IOrderGate.CumulativeDecreased.selector, trader, 5, 4));
