@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import assert_never
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from backend.bootstrap.adapters import Outside
 from backend.bootstrap.identities import Identities, identities
 from backend.compliance.service import CredentialService
@@ -14,7 +16,7 @@ from backend.compliance.types import CredentialType
 from backend.kernel.errors import NotFound
 from backend.kit.db import Database
 from backend.kit.queue import Handler, Jobs
-from backend.onboarding.service import OnboardingJob
+from backend.onboarding.service import OnboardingJob, Organisations
 from backend.onboarding.types import Screened
 from backend.ports.journal import SYSTEM_ACCOUNT, Journal
 from backend.ports.screening import Outcome, Screening, ScreeningResult, ScreeningSubject
@@ -107,7 +109,7 @@ def screenings(
     )
     sweep = ScreeningSweep(database, lists, screening, [AccountWallets()], blocks, clock)
     handlers |= screening_handlers(sweep, blocks)
-    reviews = ScreeningReviews(journal, clock)
+    reviews = ScreeningReviews(journal, clock, of_a_case)
     return Screenings(lists, screening, reviews, sweep, blocks, CaseScreening(screening))
 
 
@@ -119,6 +121,13 @@ def looking_again(job: OnboardingJob) -> OnSettled:
             await job.look_again(int(reference.removeprefix(CASE)))
 
     return hear
+
+
+async def of_a_case(session: AsyncSession, reference: str, wallet: str) -> bool:
+    """Return whether a wallet is one of the organisation whose case a reference names."""
+    if not reference.startswith(CASE):
+        return False
+    return await Organisations.holds(session, int(reference.removeprefix(CASE)), wallet)
 
 
 def revoking(database: Database, credentials: CredentialService) -> OnBlock:

@@ -61,6 +61,12 @@ class Organisations:
         await session.flush()
         await self._ledger.record_member(session, row, "onboarding.member_leaving", member.address, caller.pseudonym)
 
+    @staticmethod
+    async def holds(session: AsyncSession, case_id: int, address: str) -> bool:
+        """Return whether a wallet is, or is invited to be, one of a case's organisation."""
+        member = await repository.member(session, address)
+        return member is not None and member.case_id == case_id
+
     async def _represented(self, session: AsyncSession, caller: Caller) -> OnboardingCase:
         """Return the approved organisation that the caller may speak for, locked."""
         row = await repository.lock_open_case(session, caller.account_id)

@@ -1,5 +1,6 @@
 """Hits before a person: who looks like an entry is that person, or is not."""
 
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,18 +13,22 @@ from backend.ports.journal import SYSTEM_ACCOUNT, Journal
 from backend.ports.screening import HitKind
 from backend.screening import repository
 from backend.screening.engine import outcome_of
-from backend.screening.models import ScreeningHitRow
+from backend.screening.models import ScreeningHitRow, ScreeningRecord
 from backend.screening.service.lists import POLICY
 from backend.screening.service.screening import entry_of, judged, settle_later, still_confirmed, told
 from backend.screening.types import Decision, Hit, HitState
+
+# Whether a wallet belongs to what a reference names, e.g. to an organisation's case.
+Concerns = Callable[[AsyncSession, str, str], Awaitable[bool]]
 
 
 class ScreeningReviews:
     """The queue of hits."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    def __init__(self, journal: Journal, clock: Clock, concerns: Concerns | None = None) -> None:
         self._journal = journal
         self._clock = clock
+        self._concerns = concerns
 
     async def page(self, session: AsyncSession, state: HitState | None, request: PageRequest) -> Page[Hit]:
         """Return hits, newest first."""
@@ -41,7 +46,7 @@ class ScreeningReviews:
         record = await repository.record_of(session, row.reference) if row is not None else None
         if row is None or record is None:
             raise NotFound("no such hit")
-        if caller is not None and caller.address.lower() in record.wallets:
+        if caller is not None and await self._own(session, record, caller):
             raise Forbidden("nobody decides on a hit of their own")
         if row.state != HitState.OPEN.value:
             raise Conflict(f"the hit is {row.state}")
@@ -60,6 +65,11 @@ class ScreeningReviews:
         await settle_later(session, row.reference, {was, record.outcome}, record)
         await session.flush()
         return hit_of(row)
+
+    async def _own(self, session: AsyncSession, record: ScreeningRecord, caller: Caller) -> bool:
+        wallet = caller.address.lower()
+        concerned = self._concerns is not None and await self._concerns(session, record.reference, wallet)
+        return concerned or wallet in record.wallets
 
 
 def hit_of(row: ScreeningHitRow) -> Hit:

@@ -8,11 +8,15 @@ import pytest
 from backend.adapters.identity_provider.reviewer import ReviewerProvider
 from backend.adapters.identity_provider.webhook import WebhookProvider
 from backend.bootstrap.identities import make_identity_provider, sealing_keys
-from backend.kernel.errors import Invalid
+from backend.bootstrap.screening import of_a_case
+from backend.kernel.errors import Forbidden, Invalid
 from backend.kit.db import Database
 from backend.onboarding.types import Personal
+from backend.screening.service import ScreeningReviews
+from backend.screening.types import Decision
 from tests.backend.accounts.site import local_settings
-from tests.backend.onboarding.desk import Desk
+from tests.backend.onboarding.desk import COMPANY, FIRM, OPERATOR, Desk
+from tests.backend.screening.room import OSKAR, REVIEWER, Room, person
 
 SOMEBODY = Personal("Wilhelmina Quarterbridge", None, "NL")
 CANARY = "canary-77-" * 4
@@ -53,3 +57,17 @@ async def test_a_deployment_without_lists_and_cases_asks_nobody(database: Databa
     desk = Desk(database)
     desk.screening.down = True
     assert await desk.job.run_once() == []
+
+
+async def test_nobody_of_an_organisation_decides_on_its_hits(database: Database, tmp_path: Path) -> None:
+    desk, room = Desk(database), Room(database, tmp_path)
+    case_id = await desk.approved(FIRM, COMPANY)
+    async with database.transaction() as session:
+        await desk.organisations.invite(session, FIRM, REVIEWER.address, signatory=False)
+    await room.load(OSKAR)
+    await room.screening.screen(f"case:{case_id}", person("Oskar Drenovic", FIRM.address))
+    reviews = ScreeningReviews(room.journal, room.clock, of_a_case)
+    async with database.transaction() as session:
+        with pytest.raises(Forbidden):
+            await reviews.resolve(session, 1, Decision.CLEARED, "not us", caller=REVIEWER, actor="reviewer")
+        await reviews.resolve(session, 1, Decision.CLEARED, "not them", caller=OPERATOR, actor="operator")
