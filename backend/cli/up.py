@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 from backend.cli.local import deploy, start_api, start_chain, start_oracle, start_relay, start_watcher
 from backend.cli.services import Services, exclusive, refuse_taken
@@ -16,6 +17,17 @@ LISTS = (
     "next          nobody is identified without a sanctions list: `refi compliance lists update "
     "--file tests/vectors/screening/opensanctions.json --kind opensanctions-json` takes an invented one in"
 )
+VOTER = "voter.key"
+
+
+def voter_in(file: Path) -> str:
+    """Make the wallet that holds votes on this network, keep its key for its owner alone, and return its address."""
+    from eth_account import Account
+
+    made = Account.create()
+    file.touch(mode=0o600)
+    file.write_text(made.key.hex())
+    return str(made.address)
 
 
 def start(port: int, rpc_port: int, admin: str) -> Iterator[str]:
@@ -34,6 +46,7 @@ def start(port: int, rpc_port: int, admin: str) -> Iterator[str]:
 
         shutil.rmtree(state_dir, ignore_errors=True)
         state_dir.mkdir(parents=True, mode=0o700)
+        voter = voter_in(state_dir / VOTER)
         days = ReplayMarketData().days()
         first = days[len(days) // 2]
         settings: dict[str, object] = {
@@ -51,7 +64,8 @@ def start(port: int, rpc_port: int, admin: str) -> Iterator[str]:
         try:
             start_chain(services, CHAIN_ID, int(close_of(first).timestamp()) - 86_400, rpc_port)
             known = Settings(**settings)  # type: ignore[arg-type]
-            deploy(str(settings["rpc_url"]), deployment_plan(known, []), state_dir / "plan.json", lambda _: None)
+            plan = deployment_plan(known, [voter])
+            deploy(str(settings["rpc_url"]), plan, state_dir / "plan.json", lambda _: None)
             remember(state_dir, settings)
             start_api(services, port, settings)
             start_relay(services, settings)
@@ -64,5 +78,6 @@ def start(port: int, rpc_port: int, admin: str) -> Iterator[str]:
         yield f"{entry.name:<13} {entry.url}"
     yield f"API           http://127.0.0.1:{port}/api/v1/openapi.json"
     yield f"clock         replay, standing at the close of {first}; POST /api/v1/market/clock/advance moves it"
+    yield f"voter         {voter} votes in the DAO: `refi gov .. --wallet {state_dir / VOTER}`, see docs/governance.md"
     yield LISTS
     yield "end it with `refi down`"
