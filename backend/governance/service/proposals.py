@@ -84,10 +84,11 @@ class ProposalService:
         return int(await self._chain.call(GOVERNOR, "proposalThreshold"))
 
     async def shown(self, number: int) -> Motion:
-        """Return a proposal with its ballots; raise NotFound."""
+        """Return a proposal with the ballots that weigh anything; raise NotFound."""
         made = await self._made(number)
         motion = await self._motion(made, await self._chain.block())
-        ballots = tuple(await self._votes.ballots(number))
+        # Anyone may cast a vote that weighs nothing, as often as they have wallets.
+        ballots = tuple(ballot for ballot in await self._votes.ballots(number) if ballot.weight)
         return Motion(
             motion.made, motion.description, motion.state, motion.calls, motion.text, motion.warnings, motion.tally,
             motion.timing, ballots,

@@ -155,7 +155,11 @@ async def test_a_proposal_is_shown_with_its_votes_and_whether_its_text_is_true(
 ) -> None:
     honest = (await client.post("/governance/proposals", json=BODY)).json()["proposal"]["description"]
     dao.made(honest, limit=500)
-    dao.votes.cast[77] = [Ballot(OTHER, 1, 20, "yes \udcff", "0xcd"), Ballot(WALLET, 9, 1, "", "0xce")]
+    dao.votes.cast[77] = [
+        Ballot(OTHER, 1, 20, "yes \udcff", "0xcd"),
+        Ballot(WALLET, 9, 1, "", "0xce"),
+        Ballot(WALLET, 1, 0, "spam", "0xcf"),
+    ]
     shown = (await client.get("/governance/proposals/77")).json()
     assert shown["text_matches"] is False
     assert "setLimit(limit: 5)" in shown["reasons"][0]
