@@ -59,6 +59,8 @@ class EnginePolicy:
 
     async def check(self, order: OrderCheck) -> Verdict:
         """Return the verdict for one order at the latest block."""
+        # What is not deployed is named even where the chain does not answer.
+        self._chain.address(self._engine)
         with _silence_told():
             return await self._check(order, await self._chain.block())
 
