@@ -278,7 +278,7 @@ FORGOTTEN = {
 # Why each of them stays is written down in docs/decisions/0013.
 STAYING = {
     *("accounts", "anchor_requests", "audit_accounts", "audit_state", "cash", "positions"),
-    "risk_accounts",
+    *("risk_accounts", "traded_volumes"),
 }
 SAYS_WHO = re.compile("account|subject|address|pseudonym|wallet|actor|payload|response|decision|family|json")
 
