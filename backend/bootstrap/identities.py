@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.audit.service.erasure import Forget
+from backend.audit.types import Erasing
 from backend.bootstrap.adapters import Outside
 from backend.compliance.service import CapService, CredentialService
+from backend.kernel.canonical import parse_time
 from backend.kit.db import Database
 from backend.kit.queue import Handler, Jobs
 from backend.onboarding.engine.sealing import KEY_BYTES, SealingKeys
@@ -74,7 +79,7 @@ def identities(
     """Return onboarding put together; its jobs are added to the handlers."""
     terms = Terms(settings.credential_lifetime, settings.renewal_notice, settings.organisations_need_two)
     clock, provider, keys = outside.clock, make_identity_provider(settings), sealing_keys(settings)
-    ledger = CaseLedger(journal, clock, jobs, terms)
+    ledger = CaseLedger(journal, clock, jobs, terms, screening)
     credentials = CredentialService(outside.chain, journal, CapService(outside.chain).open, screening.names)
     job = OnboardingJob(database, ledger, provider, screening, credentials, keys, clock, terms)
     handlers |= onboarding_handlers(job)
@@ -85,6 +90,16 @@ def identities(
         job,
         provider,
     )
+
+
+def forgetting(cases: Onboarding) -> Forget:
+    """Return what an erasure of an account's records takes with it: its cases that had ended by then."""
+
+    async def forget(session: AsyncSession, erasing: Erasing) -> None:
+        last = max(parse_time(record["ts_event"]) for record in erasing.records)
+        await cases.forget(session, erasing.account, last)
+
+    return forget
 
 
 def _kept_key(path: Path) -> str:

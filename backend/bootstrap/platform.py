@@ -14,9 +14,10 @@ from backend.accounts.service import Accounts, access_tokens
 from backend.anchoring.service import AnchorService
 from backend.artifacts.service import ArtifactService
 from backend.audit.service import AuditJournal, LogReader, Sequencer
-from backend.audit.service.erasure import ErasureService
+from backend.audit.service.erasure import ErasureService, Forget
 from backend.bootstrap.adapters import Outside, make_governance, make_jobs, make_l1, make_outside
 from backend.bootstrap.deployment import CIRCUIT, WINDOW, constraints, var_limits, var_policy_id
+from backend.bootstrap.identities import forgetting
 from backend.bootstrap.rules import rule_services
 from backend.bootstrap.screening import people
 from backend.compliance.service import CapService, ComplianceGate
@@ -218,14 +219,15 @@ def build(settings: Settings) -> Platform:
         on_breach=halting(accounts, switch), hold=holding(accounts, execution),
         pinner=artifacts,
     )  # fmt: skip
-    disclosures = _disclosures(
-        settings, outside, database, reader, anchoring, journal, accounts, artifacts,
-        TradeParts(decisions, models, compliance, attestations),
-    )  # fmt: skip
 
     handlers: dict[str, Handler] = dict(proof_handlers(attestations))
     jobs = make_jobs(settings, database, handlers)
     screening, onboarding = people(settings, outside, database, journal, jobs, handlers)
+    disclosures = _disclosures(
+        settings, outside, database, reader, anchoring, journal, accounts, artifacts,
+        TradeParts(decisions, models, compliance, attestations),
+        [forget, forgetting(onboarding.cases)],
+    )  # fmt: skip
     services: dict[type, object] = {
         type(service): service
         for service in (
@@ -262,6 +264,7 @@ def _disclosures(
     accounts: Accounts,
     artifacts: ArtifactService,
     parts: TradeParts,
+    forgets: Sequence[Forget],
 ) -> tuple[object, ...]:
     """Return the services that show what the log holds, and the one that forgets."""
     named: dict[str, Any] = {"origin": settings.origin, "public_key": outside.signer.log_public_key()}
@@ -269,7 +272,7 @@ def _disclosures(
         PackBuilder(database, reader, anchoring, journal, parts, **named),
         AccountExports(database, reader, anchoring, journal, accounts, **named),
         LogBundles(database, reader, anchoring, artifacts, outside.clock, **named),
-        ErasureService(database, journal, outside.clock, retention=settings.retention, forget=[forget]),
+        ErasureService(database, journal, outside.clock, retention=settings.retention, forget=forgets),
     )
 
 

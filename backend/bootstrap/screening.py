@@ -10,7 +10,7 @@ from typing import assert_never
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.bootstrap.adapters import Outside
-from backend.bootstrap.identities import Identities, identities
+from backend.bootstrap.identities import Identities, identities, sealing_keys
 from backend.compliance.service import CredentialService
 from backend.compliance.types import CredentialType
 from backend.kernel.errors import NotFound
@@ -20,6 +20,7 @@ from backend.onboarding.service import OnboardingJob, Organisations
 from backend.onboarding.types import Screened
 from backend.ports.journal import SYSTEM_ACCOUNT, Journal
 from backend.ports.screening import Outcome, Screening, ScreeningResult, ScreeningSubject
+from backend.screening.engine import Fingerprints
 from backend.screening.service import (
     AccountWallets,
     ScreeningLists,
@@ -29,10 +30,13 @@ from backend.screening.service import (
     WalletBlocks,
 )
 from backend.screening.service.blocking import OnBlock, OnSettled
+from backend.screening.service.forgetting import erase, forget
 from backend.screening.tasks import handlers as screening_handlers
 from backend.settings import Settings
 
 CASE = "case:"
+# What the sealing keys are turned into: they themselves only seal.
+FINGERPRINT = "refi/screening/fingerprint/v1"
 
 
 class CaseScreening:
@@ -49,6 +53,14 @@ class CaseScreening:
         """Return what is found now; Unavailable where no list is in force."""
         result = await self._screening.screen(f"{CASE}{case_id}", subject)
         return Screened(result.decided, named(result))
+
+    async def forget(self, session: AsyncSession, case_id: int) -> None:
+        """Let go of what tells who a case's subject was."""
+        await forget(session, f"{CASE}{case_id}")
+
+    async def erase(self, session: AsyncSession, case_id: int) -> None:
+        """Delete what is kept of a case's screening, all but what blocks."""
+        await erase(session, f"{CASE}{case_id}")
 
     async def lists(self) -> str:
         """Return the hash of the lists in force."""
@@ -103,7 +115,8 @@ def screenings(
     """Return screening put together; its jobs are added to the handlers."""
     adapter, clock = make_screening(settings), outside.clock
     lists = ScreeningLists(database, adapter, journal, clock, settings.screening_max_age)
-    screening = ScreeningService(database, adapter, lists, journal, clock)
+    fingerprints = Fingerprints(sealing_keys(settings).derived(FINGERPRINT))
+    screening = ScreeningService(database, adapter, lists, journal, clock, fingerprints)
     blocks = WalletBlocks(
         database, outside.chain, journal, [revoking(database, CredentialService(outside.chain, journal))]
     )

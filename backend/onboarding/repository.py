@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.kit.db import insert_once
@@ -106,6 +106,21 @@ async def sealed_cases(session: AsyncSession, after: int) -> Sequence[Onboarding
     """Return cases that hold something of their applicant, in order of their ids."""
     query = select(OnboardingCase).where(OnboardingCase.id > after, OnboardingCase.sealed != b"")
     return (await session.scalars(query.order_by(OnboardingCase.id).limit(ROUND).with_for_update())).all()
+
+
+async def ended_cases(session: AsyncSession, account: str, until: datetime) -> Sequence[OnboardingCase]:
+    """Return an account's cases that ended up to a moment, locked; one that is being moved now is left out."""
+    over = OnboardingCase.open_for.is_(None) & (OnboardingCase.decided_at <= until)
+    expired = (OnboardingCase.state == CaseState.EXPIRED.value) & (OnboardingCase.expires_at <= until)
+    query = select(OnboardingCase).where(OnboardingCase.account == account, or_(over, expired))
+    # An erasure holds the account's chain, for which whoever moves a case waits with the case locked.
+    query = query.order_by(OnboardingCase.id).with_for_update(skip_locked=True)
+    return (await session.scalars(query.execution_options(populate_existing=True))).all()
+
+
+async def forget_webhooks(session: AsyncSession, case_id: int) -> None:
+    """Delete which webhooks were heard about a case."""
+    await session.execute(delete(ProviderEventRow).where(ProviderEventRow.case_id == case_id))
 
 
 async def hear(session: AsyncSession, provider: str, event_id: str, case_id: int, now: datetime) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from backend.ports.identity_provider import CaseKind, Finding
 from backend.ports.screening import Outcome, ScreeningSubject
@@ -112,6 +112,14 @@ class SubjectScreening(Protocol):
 
     async def screen(self, case_id: int, subject: ScreeningSubject) -> Screened:
         """Return what is found now; Unavailable where no list is in force."""
+        ...
+
+    async def forget(self, session: Any, case_id: int) -> None:
+        """Let go of what tells who a case's subject was, in the caller's transaction."""
+        ...
+
+    async def erase(self, session: Any, case_id: int) -> None:
+        """Delete what is kept of a case's screening, all but what blocks, in the caller's transaction."""
         ...
 
     async def lists(self) -> str:

@@ -1,9 +1,11 @@
 """What hits come to, and the hashes that name subjects and lists."""
 
+import hmac
 import json
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
+from backend.kernel.errors import Invalid
 from backend.ports.screening import HitKind, Outcome, ScreeningList, ScreeningSubject
 from backend.screening.types import HitState
 
@@ -28,17 +30,30 @@ def outcome_of(hits: Iterable[Judged]) -> Outcome:
     return Outcome.REVIEW if any(state is HitState.OPEN for state, _kind, _wallet in found) else Outcome.CLEAR
 
 
-def subject_sha256(reference: str, subject: ScreeningSubject) -> str:
-    """Return what changes when anything of a subject does that a decision rests on."""
-    known = [
-        reference,
-        subject.kind.value,
-        sorted(subject.names),
-        str(subject.birth_date or ""),
-        subject.country,
-        sorted(wallet.lower() for wallet in subject.wallets),
-    ]
-    return sha256(json.dumps(known).encode()).hexdigest()
+class Fingerprints:
+    """Recognise a subject as it was, under keys that stand outside the database: who guesses cannot test the guess.
+
+    The first key makes them, any recognises them. A wallet is public and stands in the record: alone it needs no key.
+    """
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        if not keys:
+            raise Invalid("fingerprints need a key")
+        self._keys = tuple(keys)
+
+    def of(self, reference: str, subject: ScreeningSubject) -> Sequence[str]:
+        """Return a subject's fingerprint under each key, newest first; another one where anything of it changed."""
+        known = [
+            reference,
+            subject.kind.value,
+            sorted(subject.names),
+            str(subject.birth_date or ""),
+            subject.country,
+            sorted(wallet.lower() for wallet in subject.wallets),
+        ]
+        told = json.dumps(known).encode()
+        secret = subject.names or subject.birth_date or subject.country
+        return [hmac.digest(key, told, "sha256").hex() for key in (self._keys if secret else (b"",))]
 
 
 def lists_key(lists: Sequence[ScreeningList]) -> str:

@@ -25,14 +25,13 @@ class ScreeningListRow(Base):
 class ScreeningRecord(Base):
     """The newest screening of a subject; lists_key names all list versions that it looked at.
 
-    subject_sha256 is over the reference too, so that nobody's details can be looked up by it. listed: the wallets that
-    stand on the chain's list because of it; unsettled: what follows from the outcome is not carried out yet.
+    listed: the wallets that stand on the chain's list because of it; unsettled: what follows from the outcome is not
+    carried out yet.
     """
 
     __tablename__ = "screening_records"
 
     reference: Mapped[str] = mapped_column(String(64), primary_key=True)
-    subject_sha256: Mapped[str] = mapped_column(String(64))
     outcome: Mapped[str] = mapped_column(String(8), index=True)
     lists_key: Mapped[str] = mapped_column(String(64), index=True)
     wallets: Mapped[list[str]] = mapped_column(JSON)
@@ -42,18 +41,21 @@ class ScreeningRecord(Base):
 
 
 class ScreeningHitRow(Base):
-    """A subject and an entry that look alike; a decision holds as long as neither changes."""
+    """A subject and an entry that look alike; a decision holds as long as neither changes.
+
+    fingerprint: the subject as it was, under a key that is not in the database; none once the subject is forgotten.
+    """
 
     __tablename__ = "screening_hits"
     __table_args__ = (
         UniqueConstraint(
-            "reference", "subject_sha256", "list_name", "entry_id", "content_sha256", name="uq_screening_hits_pair"
+            "reference", "fingerprint", "list_name", "entry_id", "content_sha256", name="uq_screening_hits_pair"
         ),
     )  # fmt: skip
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)
     reference: Mapped[str] = mapped_column(String(64), index=True)
-    subject_sha256: Mapped[str] = mapped_column(String(64))
+    fingerprint: Mapped[str | None] = mapped_column(String(64))
     list_name: Mapped[str] = mapped_column(String(40))
     list_version: Mapped[str] = mapped_column(String(64))
     entry_id: Mapped[str] = mapped_column(String(200))

@@ -7,7 +7,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.accounts.models import Account
-from backend.kit.db import insert_once
+from backend.kit.db import Base, insert_once
 from backend.kit.pagination import PageRequest
 from backend.ports.screening import Outcome
 from backend.screening.models import ScreeningHitRow, ScreeningListRow, ScreeningRecord
@@ -44,6 +44,13 @@ async def hits_of(session: AsyncSession, reference: str) -> Sequence[ScreeningHi
     """Return every hit there ever was of a subject, oldest first."""
     query = select(ScreeningHitRow).where(ScreeningHitRow.reference == reference).order_by(ScreeningHitRow.id)
     return list(await session.scalars(query))
+
+
+async def delete(session: AsyncSession, rows: Sequence[Base]) -> None:
+    """Delete rows."""
+    for row in rows:
+        await session.delete(row)
+    await session.flush()
 
 
 async def hit(session: AsyncSession, hit_id: int) -> ScreeningHitRow | None:

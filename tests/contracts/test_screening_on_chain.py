@@ -21,7 +21,7 @@ from backend.screening.service import (
     WalletBlocks,
 )
 from backend.screening.types import Decision
-from tests.backend.screening.room import REVIEWER, entity
+from tests.backend.screening.room import FINGERPRINTS, REVIEWER, entity
 from tests.contracts.gate_world import GateWorld, gate_chain, gate_world, local_chain, node
 from tests.contracts.test_watcher_on_chain import issuing, wallet
 
@@ -42,7 +42,7 @@ async def test_a_wallet_on_a_list_trades_no_more_and_the_watcher_sees_why(
     world, address = gate_world, wallet()
     adapter = ListFiles(tmp_path / "kept")
     lists = ScreeningLists(world.database, adapter, world.journal, world.clock, timedelta(days=7))
-    screening = ScreeningService(world.database, adapter, lists, world.journal, world.clock)
+    screening = ScreeningService(world.database, adapter, lists, world.journal, world.clock, FINGERPRINTS)
     blocks = WalletBlocks(world.database, world.chain, world.journal)
     sweep = ScreeningSweep(world.database, lists, screening, [AccountWallets()], blocks, world.clock)
     async with world.database.transaction() as session:

@@ -154,7 +154,6 @@ def upgrade() -> None:
     op.create_table(
         "screening_records",
         sa.Column("reference", sa.String(length=64), nullable=False),
-        sa.Column("subject_sha256", sa.String(length=64), nullable=False),
         sa.Column("outcome", sa.String(length=8), nullable=False),
         sa.Column("lists_key", sa.String(length=64), nullable=False),
         sa.Column("wallets", sa.JSON(), nullable=False),
@@ -172,7 +171,7 @@ def upgrade() -> None:
         "screening_hits",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("reference", sa.String(length=64), nullable=False),
-        sa.Column("subject_sha256", sa.String(length=64), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=True),
         sa.Column("list_name", sa.String(length=40), nullable=False),
         sa.Column("list_version", sa.String(length=64), nullable=False),
         sa.Column("entry_id", sa.String(length=200), nullable=False),
@@ -189,7 +188,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_screening_hits")),
         sa.UniqueConstraint(
-            "reference", "subject_sha256", "list_name", "entry_id", "content_sha256",
+            "reference", "fingerprint", "list_name", "entry_id", "content_sha256",
             name=op.f("uq_screening_hits_pair"),
         ),
     )  # fmt: skip

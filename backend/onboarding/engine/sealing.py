@@ -9,6 +9,8 @@ from datetime import date
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from backend.kernel.canonical import canonical_json, parse_canonical
 from backend.kernel.errors import Invalid, Unavailable
@@ -30,6 +32,7 @@ class SealingKeys:
             raise Invalid(f"onboarding keys are {KEY_BYTES} bytes each, in base64url, separated by commas")
         self._newest = _key_id(keys[0])
         self._keys = {_key_id(key): AESGCM(key) for key in keys}
+        self._secrets = tuple(keys)
 
     @classmethod
     def parsed(cls, text: str) -> "SealingKeys":
@@ -43,6 +46,10 @@ class SealingKeys:
             # Without the library's text and the cause: they may quote a key.
             keys = []
         return cls(keys)
+
+    def derived(self, purpose: str) -> Sequence[bytes]:
+        """Return a key for another purpose from each of these, newest first (HKDF-SHA256)."""
+        return [HKDF(SHA256(), KEY_BYTES, salt=None, info=purpose.encode()).derive(key) for key in self._secrets]
 
     def seal(self, case_id: int, personal: Personal) -> bytes:
         """Return the sealed text of a case's applicant."""

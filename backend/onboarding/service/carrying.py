@@ -97,6 +97,8 @@ class OnboardingJob:
         """Screen a case now: lists change, and so does what reviewers said of its hits."""
         row = await self._read(case_id)
         if not row.sealed:
+            # Its case ended while its screening was under way.
+            await self._forget_again(case_id)
             return
         lists = await self._screening.lists()
         screened = await self._screening.screen(case_id, _subject(row, self._keys.open(case_id, row.sealed)))
@@ -104,6 +106,13 @@ class OnboardingJob:
             now = await self._locked(session, case_id)
             if (now.round, bool(now.sealed)) == (row.round, True):
                 await self._ledger.screened(session, now, screened, lists, SYSTEM_ACCOUNT)
+            elif not now.sealed:
+                await self._screening.forget(session, case_id)
+
+    async def _forget_again(self, case_id: int) -> None:
+        async with self._database.transaction() as session:
+            if not (await self._locked(session, case_id)).sealed:
+                await self._screening.forget(session, case_id)
 
     async def _carry_out(self, case_id: int) -> None:
         row = await self._read(case_id)

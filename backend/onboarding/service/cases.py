@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -39,6 +39,8 @@ __all__ = ["CARRY_JOB", "Onboarding", "reference_hash"]
 log = structlog.get_logger(__name__)
 
 MINUTE = timedelta(minutes=1)
+# Stands for no set of lists: the case is screened again.
+RESEALED = "resealed"
 
 
 class Onboarding:
@@ -173,12 +175,18 @@ class Onboarding:
         await session.flush()
         return True
 
+    async def forget(self, session: AsyncSession, account: str, until: datetime) -> None:
+        """Let go of what an account's cases that ended up to a business time still hold, their screenings too."""
+        await self._ledger.erase_ended(session, account, until)
+
     async def reseal(self, session: AsyncSession, after: int = 0) -> tuple[int, int | None]:
         """Seal a few cases anew with the newest key; return how many, and the id to go on after (None at the end)."""
         rows = await repository.sealed_cases(session, after)
         old = [row for row in rows if self._keys.outdated(row.sealed)]
         for row in old:
             row.sealed = self._keys.seal(row.id, self._keys.open(row.id, row.sealed))
+            # The job's next round screens it again, and what names its subject there is under the newest key.
+            row.screened_lists = RESEALED
         await session.flush()
         return len(old), rows[-1].id if rows else None
 

@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.kit.queue import Jobs
+from backend.onboarding import repository
 from backend.onboarding.engine.states import OVER, act_of, after
 from backend.onboarding.models import OnboardingCase
-from backend.onboarding.types import Act, Case, CaseState, Reason, Screened, Standing, Terms
+from backend.onboarding.types import Act, Case, CaseState, Reason, Screened, Standing, SubjectScreening, Terms
 from backend.ports.clock import Clock
 from backend.ports.identity_provider import CaseKind, Finding
 from backend.ports.journal import Journal
@@ -22,11 +23,12 @@ CARRY_JOB = "onboarding.carry"
 class CaseLedger:
     """Moves cases; what must be asked of chain or provider is queued in the transaction and done after it."""
 
-    def __init__(self, journal: Journal, clock: Clock, jobs: Jobs, terms: Terms) -> None:
+    def __init__(self, journal: Journal, clock: Clock, jobs: Jobs, terms: Terms, screening: SubjectScreening) -> None:
         self._journal = journal
         self._clock = clock
         self._jobs = jobs
         self._terms = terms
+        self._screening = screening
 
     async def move(self, session: AsyncSession, row: OnboardingCase, act: Act, actor: str, reason: str = "") -> None:
         """Move a locked case and record it; Conflict names an act that its state does not allow."""
@@ -40,6 +42,7 @@ class CaseLedger:
                 self._approve(row)
             case CaseState.REJECTED | CaseState.WITHDRAWN | CaseState.EXPIRED:
                 self._end(row, over=state in OVER)
+                await self._screening.forget(session, row.id)
             case _:
                 pass
         await session.flush()
@@ -96,6 +99,17 @@ class CaseLedger:
         """Record what becomes of an organisation's further wallet, on the organisation's chain."""
         fields = {"case_id": row.id, "subject": address}
         await self._journal.record(session, row.account, event, fields, actor=actor, policy=POLICY)
+
+    async def erase_ended(self, session: AsyncSession, account: str, until: datetime) -> None:
+        """Let go of what an account's cases that ended up to a business time still hold, their screenings too.
+
+        What is open or approved stays, and so does a block. The bare rows say that there was a case, and how it ended.
+        """
+        for row in await repository.ended_cases(session, account, until):
+            row.sealed, row.review_key, row.reference_sha256, row.first_approval_by = b"", "", None, ""
+            await repository.forget_webhooks(session, row.id)
+            await self._screening.erase(session, row.id)
+        await session.flush()
 
     async def carry_soon(self, session: AsyncSession, row: OnboardingCase) -> None:
         """Queue what chain or provider are to be asked; where the queue forgets it the round of the job does it."""

@@ -21,7 +21,7 @@ from backend.ports.screening import (
     SubjectKind,
 )
 from backend.screening import repository
-from backend.screening.engine import Judged, lists_key, outcome_of, subject_sha256
+from backend.screening.engine import Fingerprints, Judged, lists_key, outcome_of
 from backend.screening.models import ScreeningHitRow, ScreeningRecord
 from backend.screening.service.lists import POLICY, ScreeningLists
 from backend.screening.types import HitState, KnownSubject
@@ -29,19 +29,28 @@ from backend.screening.types import HitState, KnownSubject
 SETTLE_JOB = "screening.settle"
 TRIES = 3
 STANDING = {HitState.OPEN, HitState.CONFIRMED}
+# The subject as it is, and the entry as it is.
+Key = tuple[str, str, str, str]
 
 
 class ScreeningService:
     """Screens subjects against the lists in force and keeps what was found under their reference."""
 
     def __init__(
-        self, database: Database, screening: Screening, lists: ScreeningLists, journal: Journal, clock: Clock
+        self,
+        database: Database,
+        screening: Screening,
+        lists: ScreeningLists,
+        journal: Journal,
+        clock: Clock,
+        fingerprints: Fingerprints,
     ) -> None:
         self._database = database
         self._screening = screening
         self._lists = lists
         self._journal = journal
         self._clock = clock
+        self._fingerprints = fingerprints
 
     async def screen(
         self, reference: str, subject: ScreeningSubject, *, actor: str = SYSTEM_ACCOUNT
@@ -90,14 +99,14 @@ class ScreeningService:
     async def _keep(
         self, session: AsyncSession, known: KnownSubject, result: ScreeningResult, actor: str
     ) -> ScreeningResult:
-        digest = subject_sha256(known.reference, known.subject)
-        row = await self._row(session, known, digest)
-        before = {_key(hit): hit for hit in await repository.hits_of(session, known.reference)}
-        found = {(digest, hit.list_name, hit.entry_id, hit.content_sha256): hit for hit in result.hits}
+        fingerprint, *older = self._fingerprints.of(known.reference, known.subject)
+        row = await self._row(session, known)
+        before = _recognised(await repository.hits_of(session, known.reference), fingerprint, older)
+        found = {(fingerprint, hit.list_name, hit.entry_id, hit.content_sha256): hit for hit in result.hits}
         for key, new in found.items():
             old = before.get(key)
             if old is None:
-                before[key] = await self._open(session, known.reference, digest, new, actor)
+                before[key] = await self._open(session, known.reference, fingerprint, new, actor)
             elif old.state == HitState.LAPSED.value:
                 old.state = HitState.OPEN.value
         waiting = {entry_of(before[key]) for key in found if before[key].state == HitState.OPEN.value}
@@ -109,7 +118,7 @@ class ScreeningService:
                 hit.state = HitState.LAPSED.value
         outcome = outcome_of(judged(hit for key, hit in before.items() if key in found or still_confirmed(hit)))
         was = row.outcome
-        row.subject_sha256, row.outcome, row.lists_key = digest, outcome.value, lists_key(result.lists)
+        row.outcome, row.lists_key = outcome.value, lists_key(result.lists)
         row.wallets = sorted({*(wallet.lower() for wallet in known.subject.wallets)})
         row.screened_at = self._clock.wall()
         if was != outcome.value:
@@ -119,10 +128,9 @@ class ScreeningService:
         left = [hit for key, hit in found.items() if before[key].state != HitState.CLEARED.value]
         return replace(result, hits=tuple(left), decided=outcome)
 
-    async def _row(self, session: AsyncSession, known: KnownSubject, digest: str) -> ScreeningRecord:
+    async def _row(self, session: AsyncSession, known: KnownSubject) -> ScreeningRecord:
         fresh = {
             "reference": known.reference,
-            "subject_sha256": digest,
             "outcome": "",
             "lists_key": "",
             "wallets": [],
@@ -136,11 +144,11 @@ class ScreeningService:
         return row
 
     async def _open(
-        self, session: AsyncSession, reference: str, digest: str, hit: ScreeningHit, actor: str
+        self, session: AsyncSession, reference: str, fingerprint: str, hit: ScreeningHit, actor: str
     ) -> ScreeningHitRow:
         row = ScreeningHitRow(
             reference=reference,
-            subject_sha256=digest,
+            fingerprint=fingerprint,
             list_name=hit.list_name,
             list_version=hit.list_version,
             entry_id=hit.entry_id,
@@ -214,5 +222,17 @@ async def settle_later(session: AsyncSession, reference: str, outcomes: set[str]
         await add_job(session, SETTLE_JOB, {"reference": reference}, key[:128], None)
 
 
-def _key(hit: ScreeningHitRow) -> tuple[str, str, str, str]:
-    return hit.subject_sha256, hit.list_name, hit.entry_id, hit.content_sha256
+def _recognised(rows: Sequence[ScreeningHitRow], newest: str, older: Sequence[str]) -> dict[Key, ScreeningHitRow]:
+    """Return hits by what they are about; those under an older key are put under the newest."""
+    found: dict[Key, ScreeningHitRow] = {_key(hit): hit for hit in rows}
+    for hit in rows:
+        renamed = (newest, hit.list_name, hit.entry_id, hit.content_sha256)
+        if hit.fingerprint in older and renamed not in found:
+            found[renamed] = found.pop(_key(hit))
+            hit.fingerprint = newest
+    return found
+
+
+def _key(hit: ScreeningHitRow) -> Key:
+    # A forgotten subject's hits differ from all that comes, and from each other.
+    return hit.fingerprint or f"forgotten:{hit.id}", hit.list_name, hit.entry_id, hit.content_sha256

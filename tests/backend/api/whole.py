@@ -54,6 +54,7 @@ from tests.backend.governance.dao import FakeVotes
 from tests.backend.governance.test_service import Registry, SomeKeeper
 from tests.backend.onboarding.desk import KEYS, FakeProvider, FakeScreening
 from tests.backend.pipeline.rooms import FIRST_DAY, LIMITS, MARKET_DATA, FakePolicy, MoodyBroker
+from tests.backend.screening.room import FINGERPRINTS
 from tests.fakes import FakeChain, FakeClock, FakeSigner
 
 API = "/api/v1"
@@ -179,10 +180,10 @@ class Whole:
         exports = AccountExports(*read, accounts, origin=ORIGIN, public_key=public_key)
         packs = PackBuilder(*read, parts, origin=ORIGIN, public_key=public_key)
         erasures = ErasureService(database, journal, clock, retention=RETENTION, forget=[forget])
-        terms = Terms(timedelta(days=365), timedelta(days=30), four_eyes=False)
-        ledger, credentials = CaseLedger(journal, clock, self.jobs, terms), CredentialService(chain, journal)
+        terms, screened = Terms(timedelta(days=365), timedelta(days=30), four_eyes=False), FakeScreening()
+        ledger, credentials = CaseLedger(journal, clock, self.jobs, terms, screened), CredentialService(chain, journal)
         limiter, provider = MemoryLimiter(), self.identity_provider
-        self.onboarding = OnboardingJob(database, ledger, provider, FakeScreening(), credentials, KEYS, clock, terms)
+        self.onboarding = OnboardingJob(database, ledger, provider, screened, credentials, KEYS, clock, terms)
         made: Sequence[object] = (
             Onboarding(ledger, provider, KEYS, journal, clock, limiter, terms), Organisations(ledger), self.onboarding,
             accounts, self.market, self.decisions, self.compliance, self.risk, self.switch, self.execution,
@@ -191,7 +192,7 @@ class Whole:
         )  # fmt: skip
         listed = ListFiles(self.folder / "screening")
         lists = ScreeningLists(database, listed, journal, clock, RETENTION)
-        self.screening = ScreeningService(database, listed, lists, journal, clock)
+        self.screening = ScreeningService(database, listed, lists, journal, clock, FINGERPRINTS)
         made = (*made, lists, self.screening, ScreeningReviews(journal, clock))
         return {
             **{type(service): service for service in made},

@@ -15,6 +15,7 @@ from backend.migrations import upgrade
 from backend.ports.screening import ScreeningSubject, SubjectKind
 from backend.screening.service import ScreeningLists, ScreeningService
 from tests.backend.cli.conftest import ROOT, Answer, several_in
+from tests.backend.screening.room import FINGERPRINTS
 from tests.fakes import FakeClock, FakeJournal
 
 VECTORS = ROOT / "tests" / "vectors" / "screening"
@@ -58,7 +59,7 @@ async def found_somebody(url: str, folder: Path) -> None:
     database, clock, journal = Database(url), FakeClock(), FakeJournal()
     adapter = ListFiles(folder / "state" / "screening")
     lists = ScreeningLists(database, adapter, journal, clock, timedelta(days=7))
-    cases = CaseScreening(ScreeningService(database, adapter, lists, journal, clock))
+    cases = CaseScreening(ScreeningService(database, adapter, lists, journal, clock, FINGERPRINTS))
     await cases.screen(1, ScreeningSubject(SubjectKind.PERSON, ("Tamriko Velshvili",)))
     await database.close()
 

@@ -154,6 +154,8 @@ class FakeScreening:
     down: bool = False
     seen: list[ScreeningSubject] = field(default_factory=list)
     named: set[str] = field(default_factory=set)
+    forgotten: list[int] = field(default_factory=list)
+    erased: list[int] = field(default_factory=list)
 
     async def screen(self, case_id: int, subject: ScreeningSubject) -> Screened:
         """Return the outcome."""
@@ -162,6 +164,16 @@ class FakeScreening:
             raise Unavailable("no list is in force")
         self.seen.append(subject)
         return Screened(self.outcome, sha256(f"{self.outcome}{self.version}".encode()).hexdigest())
+
+    async def forget(self, session: Any, case_id: int) -> None:
+        """Remember that it was asked for."""
+        del session
+        self.forgotten.append(case_id)
+
+    async def erase(self, session: Any, case_id: int) -> None:
+        """Remember that it was asked for."""
+        del session
+        self.erased.append(case_id)
 
     async def names(self, wallet: str) -> bool:
         """Return whether a test has the wallet named."""
@@ -178,23 +190,30 @@ class Desk:
     """The services, and what happens at them."""
 
     def __init__(
-        self, database: Database, journal: Journal | None = None, provider: Any = None, chain: Any = None
+        self,
+        database: Database,
+        journal: Journal | None = None,
+        provider: Any = None,
+        chain: Any = None,
+        screening: Any = None,
+        keys: SealingKeys = KEYS,
+        clock: FakeClock | None = None,
     ) -> None:
         self.database = database
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock()
         self.journal = FakeJournal()
         self.chain = FakeChain()
         self.registries = Registries(self.chain)
         self.provider = provider or FakeProvider()
-        self.screening = FakeScreening()
+        self.screening = screening or FakeScreening()
         self.jobs = EmbeddedJobs(database, {})
         told = journal or self.journal
-        self.ledger = CaseLedger(told, self.clock, self.jobs, TERMS)
-        self.cases = Onboarding(self.ledger, self.provider, KEYS, told, self.clock, MemoryLimiter(), TERMS)
+        self.ledger = CaseLedger(told, self.clock, self.jobs, TERMS, self.screening)
+        self.cases = Onboarding(self.ledger, self.provider, keys, told, self.clock, MemoryLimiter(), TERMS)
         self.organisations = Organisations(self.ledger)
         credentials = CredentialService(chain or self.chain, told)
         self.job = OnboardingJob(
-            database, self.ledger, self.provider, self.screening, credentials, KEYS, self.clock, TERMS
+            database, self.ledger, self.provider, self.screening, credentials, keys, self.clock, TERMS
         )
 
     async def start(self, who: Caller = APPLICANT, personal: Personal = PERSON) -> int:

@@ -13,6 +13,7 @@ from backend.kernel.errors import NotFound
 from backend.kit.db import Database
 from backend.kit.pagination import PageRequest
 from backend.ports.screening import ListFormat, ScreeningSubject, SubjectKind
+from backend.screening.engine import Fingerprints
 from backend.screening.service import (
     AccountWallets,
     ScreeningLists,
@@ -28,6 +29,7 @@ WALLET = "0x" + "ab" * 20
 CLEAN = "0x" + "cd" * 20
 REVIEWER = Caller(9, "0x" + "99" * 20, "reviewer", frozenset({Role.OPERATOR}))
 Entity = Mapping[str, Any]
+FINGERPRINTS = Fingerprints([b"f" * 32])
 
 
 def entity(entry: str, name: str = "", *, topic: str = "sanction", wallet: str = "", birth: str = "") -> Entity:
@@ -73,7 +75,7 @@ class Room:
         self.settled: list[tuple[str, str]] = []
         self.adapter = ListFiles(folder / "kept")
         self.lists = ScreeningLists(database, self.adapter, self.journal, self.clock, timedelta(days=7))
-        self.screening = ScreeningService(database, self.adapter, self.lists, self.journal, self.clock)
+        self.screening = ScreeningService(database, self.adapter, self.lists, self.journal, self.clock, FINGERPRINTS)
         self.reviews = ScreeningReviews(self.journal, self.clock)
         self.blocks = WalletBlocks(database, self.chain, self.journal, [self._revoke], [self._hear])
         self.sweep = ScreeningSweep(database, self.lists, self.screening, [AccountWallets()], self.blocks, self.clock)

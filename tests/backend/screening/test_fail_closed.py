@@ -11,7 +11,7 @@ from backend.ports.screening import Outcome, ScreeningList, ScreeningResult, Scr
 from backend.ports.signer import KeyRole
 from backend.screening.service import ScreeningService, WalletBlocks
 from backend.screening.types import Decision, HitState
-from tests.backend.screening.room import CLEAN, OSKAR, THIEF, WALLET, Entity, Room, entity, person
+from tests.backend.screening.room import CLEAN, FINGERPRINTS, OSKAR, THIEF, WALLET, Entity, Room, entity, person
 
 CASE = "case:1"
 EDITED = entity("oskar", "Oskar Drenovic", birth="1970")
@@ -107,6 +107,7 @@ def slow(room: Room, *lists: Entity) -> ScreeningService:
         room.lists,
         room.journal,
         room.clock,
+        FINGERPRINTS,
     )
 
 

@@ -272,13 +272,13 @@ def closed_of(epoch: int) -> list[Base]:
 
 FORGOTTEN = {
     *("attestations", "audit_records", "compliance_receipts", "decisions", "epochs", "failed_attestations"),
-    *("halts", "idempotency_keys"),
+    *("halts", "idempotency_keys", "onboarding_cases", "screening_hits", "screening_records"),
     *("jobs", "orders", "reconciliations", "refused_epochs", "refresh_families", "refresh_tokens", "risk_decisions"),
 }
 # Why each of them stays is written down in docs/decisions/0013.
 STAYING = {
     *("accounts", "anchor_requests", "audit_accounts", "audit_state", "cash", "positions"),
-    *("risk_accounts", "traded_volumes"),
+    *("onboarding_members", "risk_accounts", "traded_volumes"),
 }
 SAYS_WHO = re.compile("account|subject|address|pseudonym|wallet|actor|payload|response|decision|family|json")
 
