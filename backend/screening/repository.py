@@ -53,6 +53,11 @@ async def delete(session: AsyncSession, rows: Sequence[Base]) -> None:
     await session.flush()
 
 
+async def reference_of(session: AsyncSession, hit_id: int) -> str | None:
+    """Return whom a hit is about, without waiting for anybody."""
+    return await session.scalar(select(ScreeningHitRow.reference).where(ScreeningHitRow.id == hit_id))
+
+
 async def hit(session: AsyncSession, hit_id: int) -> ScreeningHitRow | None:
     """Return a hit, locked until the transaction ends."""
     return await session.get(ScreeningHitRow, hit_id, with_for_update=True, populate_existing=True)

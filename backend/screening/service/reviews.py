@@ -42,8 +42,10 @@ class ScreeningReviews:
 
         The reason stays with the hit; the log has its hash, as it may speak of a person.
         """
+        # The record before its hits, as a search takes them: two that wait for each other would both fail.
+        reference = await repository.reference_of(session, hit_id)
+        record = await repository.record_of(session, reference) if reference is not None else None
         row = await repository.hit(session, hit_id)
-        record = await repository.record_of(session, row.reference) if row is not None else None
         if row is None or record is None:
             raise NotFound("no such hit")
         if caller is not None and await self._own(session, record, caller):
