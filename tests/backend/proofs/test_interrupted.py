@@ -19,7 +19,7 @@ from backend.kit.queue import EmbeddedJobs, JobBoard, JobView
 from backend.proofs import repository
 from backend.proofs.engine.kept import Attestation, AttestationState
 from backend.proofs.service import ATTEST_JOB
-from backend.proofs.tasks import handlers
+from backend.proofs.tasks import STAGES, handlers
 from tests.backend.proofs.world import EPOCH, KEY, OWNER, POLICY_ID, World, sends, tx_of
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -120,11 +120,15 @@ async def test_cancelling_the_job_ends_the_prover_and_leaves_nothing_half_done(s
     job_id = await shop.ask()
     pid = await shop.prover()
     assert not gone(pid)
-    progress = (await shop.view(job_id)).progress
+    # The job hears of a stage a moment after the prover has begun it.
+    async with asyncio.timeout(10):
+        while (await shop.view(job_id)).progress < STAGES["proving"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     async with shop.world.database.transaction() as session:
         await JobBoard().cancel(session, job_id)
     await until(lambda: gone(pid))
-    assert ((await shop.view(job_id)).state, progress) == ("cancelled", 0.3)
+    ended = await shop.view(job_id)
+    assert (ended.state, ended.progress) == ("cancelled", STAGES["proving"])
     assert await shop.kept() is None
     assert sends(shop.world.chain, "attest") == 0
     assert not any(event.startswith("var.") for event, _ in await shop.world.events())
