@@ -434,11 +434,11 @@ async def bad_node(answer: Callable[[web.Request], Awaitable[web.StreamResponse]
 
 
 async def rpc_of(url: str, world: GateWorld) -> RpcChain:
-    return RpcChain(url, world.local.deployments, world.local.signer, timeout=timedelta(seconds=0.5))
+    return RpcChain(url, world.local.deployments, world.local.signer, timeout=timedelta(seconds=2))
 
 
 async def slow(_request: web.Request) -> web.StreamResponse:
-    await asyncio.sleep(2)
+    await asyncio.sleep(4)
     return web.Response()
 
 

@@ -69,10 +69,10 @@ async def test_a_chain_that_comes_back_is_looked_at_again(setting: Setting) -> N
     watching = setting.start()
     await setting.until_looked()
     setting.chain.down = True
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.3)
     before = await setting.seen()
     setting.clock.advance(wall=timedelta(seconds=60))
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.3)
     assert await setting.seen() == before
     setting.chain.down = False
     await setting.until_looked()

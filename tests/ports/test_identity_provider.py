@@ -28,7 +28,7 @@ def server() -> Iterator[Provider]:
 @pytest.fixture
 async def webhook(server: Provider) -> AsyncIterator[WebhookProvider]:
     server.mode, server.finding, server.hold = "honest", "pending", 0.0
-    adapter = WebhookProvider(server.url, API_KEY, [NEW, OLD], timeout=timedelta(seconds=0.5))
+    adapter = WebhookProvider(server.url, API_KEY, [NEW, OLD], timeout=timedelta(seconds=3))
     yield adapter
     await adapter.close()
 
@@ -101,7 +101,7 @@ async def test_the_finding_is_the_providers(server: Provider, webhook: WebhookPr
     ["malformed", "deep", "endless", "no review", "unknown finding", "error", "elsewhere", "slow", "trickle", "script"],
 )
 async def test_an_answer_that_is_none_is_unavailable(server: Provider, webhook: WebhookProvider, mode: str) -> None:
-    server.mode, server.hold = mode, 0.7 if mode == "slow" else 0.05
+    server.mode, server.hold = mode, 3.5 if mode == "slow" else 0.2
     with pytest.raises(Unavailable) as refused:
         await webhook.start(PERSON)
     assert PERSON.name not in str(refused.value)

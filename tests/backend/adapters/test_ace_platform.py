@@ -16,7 +16,8 @@ from tests.fakes import FakeChain
 GOOD, BAD = "0x" + "11" * 20, "0x" + "22" * 20
 RELAY = "0x" + "33" * 20
 SELECTOR = "5224473277236331295"
-FAST = {"patience": timedelta(seconds=2), "poll": timedelta(seconds=0.01)}
+FAST = {"patience": timedelta(seconds=20), "poll": timedelta(seconds=0.01)}
+HASTY = {"patience": timedelta(seconds=0.3), "poll": timedelta(seconds=0.01)}
 
 
 def order(wallet: str = GOOD, notional: str = "100") -> OrderCheck:
@@ -50,7 +51,7 @@ def engine() -> FakePolicy:
 
 @pytest.fixture
 async def client(platform: FakeAcePlatform) -> AsyncIterator[AcePlatform]:
-    made = AcePlatform(platform.url, platform.api_key, timeout=timedelta(seconds=2))
+    made = AcePlatform(platform.url, platform.api_key, timeout=timedelta(seconds=20))
     yield made
     await made.close()
 
@@ -102,9 +103,10 @@ async def test_an_evaluation_is_polled_until_it_is_decided(
 
 
 async def test_what_is_not_decided_in_time_is_no_answer(
-    policy: AcePlatformPolicy, platform: FakeAcePlatform, engine: FakePolicy
+    client: AcePlatform, platform: FakeAcePlatform, engine: FakePolicy
 ) -> None:
     platform.polls_until_decided = 10**9
+    policy = AcePlatformPolicy(engine, client, OrderChain(), RELAY, SELECTOR, lambda: date(2026, 1, 2), **HASTY)
     with pytest.raises(Unavailable, match="in time"):
         await policy.check(order())
     assert engine.asked == []
@@ -148,7 +150,7 @@ async def test_a_platform_that_is_away_or_refuses_the_key_leaves_the_gate_closed
         ("http://127.0.0.1:1", "platform-key", "does not answer"),
         (platform.url, "stolen", "answers 401"),
     ):
-        client = AcePlatform(url, key, timeout=timedelta(seconds=1))
+        client = AcePlatform(url, key, timeout=timedelta(seconds=20))
         policy = AcePlatformPolicy(engine, client, OrderChain(), RELAY, SELECTOR, lambda: date(2026, 1, 2), **FAST)
         with pytest.raises(Unavailable, match=why) as failed:
             await policy.check(order())

@@ -149,7 +149,7 @@ async def test_while_the_chain_is_asked_others_may_write(database: Database) -> 
 
         async def send(self, *call: Any) -> Any:
             """Write, then answer."""
-            async with asyncio.timeout(2), database.transaction() as session:
+            async with asyncio.timeout(10), database.transaction() as session:
                 session.add(Account(address=WALLET, pseudonym="somebody", opened_at=UNTIL, roles=[]))
             return await chain.send(*call)
 

@@ -81,14 +81,12 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Location", self.server.url + "/reviews/rev-0")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if mode == "trickle":
-            for byte in body:
-                self.wfile.write(bytes([byte]))
-                self.wfile.flush()
-                time.sleep(self.server.hold)
-            return
+        pieces = [bytes([byte]) for byte in body] if mode == "trickle" else [body]
         try:
-            self.wfile.write(body)
+            for piece in pieces:
+                self.wfile.write(piece)
+                self.wfile.flush()
+                time.sleep(self.server.hold if mode == "trickle" else 0)
         except OSError:
             # The asker had enough.
             return
