@@ -26,7 +26,8 @@ CAST = ("uint256", "uint8", "uint256", "string")
 CREATED_TOPIC = bytes(keccak(text=f"ProposalCreated({','.join(CREATED)})"))
 CAST_TOPIC = bytes(keccak(text="VoteCast(address,uint256,uint8,uint256,string)"))
 CAST_WITH_TOPIC = bytes(keccak(text="VoteCastWithParams(address,uint256,uint8,uint256,string,bytes)"))
-GAS_MARGIN_PERCENT = 20
+# As in the submitter: a word that stands when gas is estimated may be a new one in the block that mines.
+GAS_MARGIN_PERCENT = 100
 POLL_SECONDS = 0.2
 WORD = 32
 # No step of the DAO is worth more than a tenth of an ether: a node that asks for it is not believed.
