@@ -137,7 +137,9 @@ class SettlementService:
     async def _forget_what_was_dropped(self, final: int, recent: Mapping[str, OnChain]) -> None:
         """Take settlements back that a reorganised chain lost: they are sent again as if they had never been."""
         async with self._database.reading() as session:
-            kept = await volumes.settled_after(session, final)
+            # Those that became final since the last look too: they may have been dropped before, unseen. Once read,
+            # they are settled since "long ago" and not asked about again.
+            kept = await volumes.settled_after(session, min(final, 0))
         doubtful = [volume for volume, block in kept if not _is_shown(volume, block, recent)]
         for volume in doubtful:
             event = recent.get(volume.address.lower())
